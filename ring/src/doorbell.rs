@@ -1,0 +1,151 @@
+//! The doorbell: how producers wake a group's sleeping drainer.
+//!
+//! One small file for each group, shared by all its producers and its drainer. Hints only: whoever misses a ring polls a
+//! little later, so a lost or damaged doorbell costs time and no records.
+//!
+//! The drainer says that it is about to sleep, fences, looks at every ring once more, and only then sleeps. A producer that
+//! publishes, fences and then looks at `sleeping` cannot be missed; most publications skip the fence and risk one poll.
+
+use crate::layout::{DOORBELL_CHANGES, DOORBELL_FUTEX, DOORBELL_LEN, DOORBELL_SLEEPING};
+use crate::shm::Mapping;
+use crate::sys;
+use rustix::fs::{FallocateFlags, Mode, OFlags};
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering, fence};
+use std::time::Duration;
+
+/// A group's doorbell, for a producer or for the drainer. One thread may sleep on it at a time.
+#[derive(Debug)]
+pub struct Doorbell {
+    mapping: Mapping,
+    /// The futex word as it was before `sleeping` was set.
+    before: AtomicU32,
+}
+
+impl Doorbell {
+    /// Opens the doorbell of a group's directory; makes it if this is the first to come.
+    ///
+    /// # Errors
+    /// The file cannot be opened, sized or mapped.
+    pub fn open(group_dir: &Path) -> io::Result<Doorbell> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file = rustix::fs::open(group_dir.join("doorbell"), flags, Mode::RUSR | Mode::WUSR)?;
+        // Whoever comes first, and whoever comes at the same time: it never shrinks, and what is there stays.
+        rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, DOORBELL_LEN as u64)?;
+        Ok(Doorbell {
+            mapping: Mapping::of_doorbell(&file)?,
+            before: AtomicU32::new(0),
+        })
+    }
+
+    fn sleeping(&self) -> &AtomicU32 {
+        self.mapping.word32(DOORBELL_SLEEPING)
+    }
+
+    fn futex(&self) -> &AtomicU32 {
+        self.mapping.word32(DOORBELL_FUTEX)
+    }
+
+    /// Producer: wakes the drainer if it is seen sleeping. One relaxed load, which may miss a drainer that is just lying
+    /// down.
+    #[inline]
+    pub fn ring_if_sleeping(&self) {
+        if self.mapping.word32(DOORBELL_SLEEPING).load(Ordering::Relaxed) != 0 {
+            self.ring();
+        }
+    }
+
+    /// Producer: as [`Self::ring_if_sleeping`], but misses nobody.
+    #[cold]
+    pub fn ring_surely(&self) {
+        // Pairs with the fence in prepare_sleep: either this sees `sleeping`, or the drainer sees what was published.
+        fence(Ordering::SeqCst);
+        self.ring_if_sleeping();
+    }
+
+    #[cold]
+    fn ring(&self) {
+        // The swap picks one of many producers that see the drainer sleeping.
+        if self.sleeping().swap(0, Ordering::AcqRel) != 0 {
+            self.wake();
+        }
+    }
+
+    /// Producer: says that a ring was created, adopted or closed.
+    pub fn announce_change(&self) {
+        // Release: pairs with the Acquire in `changes`.
+        self.mapping.word64(DOORBELL_CHANGES).fetch_add(1, Ordering::Release);
+        self.ring_surely();
+    }
+
+    /// How many changes were announced. A drainer that sees the same number need not scan the directory, but does
+    /// so now and then, since this is a hint.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.mapping.word64(DOORBELL_CHANGES).load(Ordering::Acquire)
+    }
+
+    /// Drainer: from now on producers ring. It must look at every ring once more before it sleeps.
+    pub fn prepare_sleep(&self) {
+        // First the futex word, so that a ring after this line ends the sleep at once.
+        self.before
+            .store(self.futex().load(Ordering::Acquire), Ordering::Relaxed);
+        self.sleeping().store(1, Ordering::Relaxed);
+        // Pairs with the fence in ring_surely.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Drainer: sleeps until someone rings, at most for `timeout`. Only after [`Self::prepare_sleep`].
+    pub fn sleep(&self, timeout: Duration) {
+        sys::futex_wait(self.futex(), self.before.load(Ordering::Relaxed), timeout);
+        self.cancel_sleep();
+    }
+
+    /// Drainer: found something to do after all.
+    pub fn cancel_sleep(&self) {
+        self.sleeping().store(0, Ordering::Relaxed);
+    }
+
+    /// Ends the drainer's sleep, or the next one it has prepared, whatever it waits for.
+    pub fn wake(&self) {
+        // Release: pairs with the Acquire in prepare_sleep.
+        self.futex().fetch_add(1, Ordering::Release);
+        sys::futex_wake(self.futex());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    fn directory() -> tempfile::TempDir {
+        tempfile::Builder::new()
+            .prefix("hog-test-")
+            .tempdir_in("/dev/shm")
+            .unwrap()
+    }
+
+    #[test]
+    fn ring_after_prepare_ends_the_sleep_at_once() {
+        let directory = directory();
+        let drainer = Doorbell::open(directory.path()).unwrap();
+        let producer = Doorbell::open(directory.path()).unwrap();
+        drainer.prepare_sleep();
+        producer.ring_if_sleeping();
+        let start = Instant::now();
+        drainer.sleep(Duration::from_secs(20));
+        assert!(start.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn changes_are_counted_across_openings() {
+        let directory = directory();
+        let first = Doorbell::open(directory.path()).unwrap();
+        first.announce_change();
+        let second = Doorbell::open(directory.path()).unwrap();
+        second.announce_change();
+        assert_eq!((first.changes(), second.changes()), (2, 2));
+    }
+}

@@ -1,0 +1,149 @@
+//! What can go wrong for a producer. Errors of the reader's side stand in `reader.rs`.
+
+use crate::header::BadIdentity;
+use crate::limits::{CAPACITY_MAX, CAPACITY_MIN, STATE_MAX, WRITERS_MAX};
+use crate::statement::DefinitionError;
+use std::io;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// Why a producer's call failed. Unless the variant says otherwise, nothing was committed by that call.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The group's name is not one path component of `[A-Za-z0-9._-]{1,64}` without a leading dot.
+    #[error("group name {name:?} is not 1 to 64 of A-Z a-z 0-9 . _ -, or begins with a dot")]
+    BadGroupName {
+        /// The name.
+        name: String,
+    },
+    /// As [`Error::BadGroupName`], for the name of a ring.
+    #[error("ring name {name:?} is not 1 to 64 of A-Z a-z 0-9 . _ -, or begins with a dot")]
+    BadRingName {
+        /// The name.
+        name: String,
+    },
+    /// No ring has this size.
+    #[error("ring size {asked} is no power of two from {CAPACITY_MIN} to {CAPACITY_MAX} bytes")]
+    BadRingSize {
+        /// The size asked for, in bytes.
+        asked: u64,
+    },
+    /// Rings must lie in memory.
+    #[error("{} is not on tmpfs", path.display())]
+    NotTmpfs {
+        /// The directory asked for.
+        path: PathBuf,
+    },
+    /// A living process has the ring of this name.
+    #[error("ring {name} is held by process {pid}")]
+    Held {
+        /// The ring's name.
+        name: String,
+        /// Its owner's pid; 0 if another process holds it and has not yet said who it is.
+        pid: u32,
+    },
+    /// [`Resume::Require`](crate::Resume::Require), and there is no ring of this name with a sound state.
+    #[error("ring {name} has nothing to resume from")]
+    NothingToResume {
+        /// The ring's name.
+        name: String,
+    },
+    /// What lies where the ring should be is something else, and is left alone.
+    #[error("{} is not a ring", path.display())]
+    NotARing {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: BadIdentity,
+    },
+    /// There is no room for a new ring in shared memory.
+    #[error("no room for a ring of {bytes} bytes in {}", path.display())]
+    ShmFull {
+        /// The group's directory.
+        path: PathBuf,
+        /// The size of the file, in bytes.
+        bytes: u64,
+    },
+    /// This process writes too many rings.
+    #[error("this process writes {WRITERS_MAX} rings already")]
+    TooManyRings,
+    /// A record, transaction or definition is too long.
+    #[error("{len} bytes are more than the {max} that may be logged at once")]
+    TooLong {
+        /// Its length in bytes.
+        len: usize,
+        /// The longest possible, in bytes.
+        max: usize,
+    },
+    /// The resume state is too long.
+    #[error("a resume state of {len} bytes is longer than {STATE_MAX}")]
+    StateTooLong {
+        /// Its length in bytes.
+        len: usize,
+    },
+    /// The statement cannot be defined in the stream.
+    #[error("define a statement")]
+    Definition(#[from] DefinitionError),
+    /// A ring has had all the statements that can be numbered.
+    #[error("the ring has no statement ids left")]
+    NoStatementIds,
+    /// A payload's [`Fields::encode`](crate::payload::Fields::encode) wrote less than it had announced.
+    #[error("a payload of {written} bytes was announced as {announced}")]
+    WrongLength {
+        /// What `encoded_len` said.
+        announced: usize,
+        /// What `encode` wrote.
+        written: usize,
+    },
+    /// The stop flag was raised while the ring was full.
+    #[error("stopped while the ring was full")]
+    Stopped,
+    /// The reader gave the ring up. Its reason is a number of the format document.
+    #[error("the reader condemned the ring {} (reason {reason})", path.display())]
+    Condemned {
+        /// The ring's file.
+        path: PathBuf,
+        /// The reason: 1 its header, 2 its file shrank.
+        reason: u32,
+    },
+    /// The reader's position makes no sense.
+    #[error("ring {}: head {head} is not from {least} to {tail}", path.display())]
+    WildHead {
+        /// The ring's file.
+        path: PathBuf,
+        /// The position found.
+        head: u64,
+        /// The greatest seen before.
+        least: u64,
+        /// What is published.
+        tail: u64,
+    },
+    /// This is a forked child, and the named ring stays with the parent.
+    #[error("ring {name} belongs to the process that forked this one")]
+    ForkedNamed {
+        /// The ring's name.
+        name: String,
+    },
+    /// This is a forked child, and the transaction or batch was begun in the parent.
+    #[error("the transaction belongs to the process that forked this one")]
+    ForkedTransaction,
+    /// The kernel refused something.
+    #[error("{action} {}", path.display())]
+    Io {
+        /// What was tried: a verb that the path is the object of.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+}
+
+/// Gives an IO error its verb and object.
+pub(crate) fn io_error<E: Into<io::Error>>(action: &'static str, path: &Path) -> impl FnOnce(E) -> Error {
+    move |source| Error::Io {
+        action,
+        path: path.to_owned(),
+        source: source.into(),
+    }
+}

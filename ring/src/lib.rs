@@ -1,0 +1,60 @@
+//! Log structured records into shared memory, for nanoseconds a record, such that they survive the process.
+//!
+//! A program opens a [`Group`], takes a [`Writer`] for each of its threads, and logs [`Statement`]s. A writer's ring is a
+//! file on tmpfs that the writer fills and a drainer (`hog batchsend`, `hog local`) empties. A record is committed by one
+//! store to memory that outlives the process; whatever kills the process, at whatever instruction, a record whose
+//! [`Writer::log`] returned is there, whole; and of one whose `log` did not return, either all is there or nothing.
+//!
+//! ```no_run
+//! use hog_ring::{Group, Statement, statement};
+//!
+//! static STARTED: Statement<(&str, u32)> = statement!("started", "$program started with $workers workers", program, workers);
+//!
+//! let mut writer = Group::open("web")?.writer()?;
+//! writer.log(&STARTED, ("server", 8))?;
+//! # Ok::<(), hog_ring::Error>(())
+//! ```
+//!
+//! # Map
+//! - For producers: [`Group`], [`Writer`], [`Transaction`], [`Batch`]; [`mod@statement`], [`payload`] and [`types`] say what
+//!   is logged. Below them `claim` finds or makes a ring, and `cursor` keeps a producer's place in it.
+//! - For drainers: [`RingReader`], [`Doorbell`], and [`mod@record`], which judges copied bytes.
+//! - [`layout`] and [`limits`] have the numbers; `docs/FORMATS.md` explains them.
+//! - `unsafe` stands in `shm` (mappings) and `sys` (raw calls) alone.
+//!
+//! # Assumptions
+//! 64-bit little-endian Linux, tmpfs, and one writer for each ring, which locks and the owner word see to. A process of the
+//! same user that writes into rings against these rules can spoil their records, and no more than that.
+
+mod claim;
+mod cursor;
+pub mod doorbell;
+mod error;
+mod fork;
+pub mod group;
+pub mod header;
+pub mod layout;
+pub mod limits;
+pub mod owner;
+pub mod payload;
+pub mod reader;
+pub mod record;
+mod shm;
+mod state;
+pub mod statement;
+mod sys;
+mod transaction;
+pub mod types;
+mod writer;
+
+pub use claim::Recovered;
+pub use doorbell::Doorbell;
+pub use error::Error;
+pub use group::{Group, GroupOptions, Resume, SHM_DIR_DEFAULT, TmpfsError, group_dir, require_tmpfs, ring_files};
+pub use header::{BadIdentity, Identity, is_group_name};
+pub use owner::{Liveness, OwnerWord, boot_id, boottime_ns, process_start_time};
+pub use reader::{Condemnation, OpenError, RingFault, RingReader};
+pub use record::{BadRecord, Cut, Header, Kind, Parsed, Walk, cut, parse};
+pub use statement::Statement;
+pub use transaction::{Batch, Transaction};
+pub use writer::Writer;

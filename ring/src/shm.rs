@@ -1,0 +1,272 @@
+//! Shared memory: mappings of ring files and of the doorbell, and every access to them.
+//!
+//! Invariants of a [`Mapping`], on which all unsafe code below rests:
+//! 1. `base` is the start of `header + 2 * capacity` mapped bytes, which stay mapped until it is dropped (a doorbell's is one
+//!    page: `header` is 4096 and `capacity` 0). The file was at least that long when it was mapped.
+//! 2. The data is mapped twice in a row: for every position, `capacity` bytes follow it without a wrap.
+//! 3. Words of the header are only ever accessed as atomics, by every process.
+//! 4. Bytes at and above the published tail belong to the ring's one writer, the process that holds its lock and its
+//!    owner word; bytes between head and tail are not written by anyone. A process that breaks this spoils its
+//!    own ring's records; readers copy them out word by word and judge the copy, so nothing worse follows.
+//! 5. A writer's mapping does not exist in a forked child. Its handles know that by the generation and never get here.
+#![allow(unsafe_code)]
+
+use crate::layout::{DOORBELL_LEN, HEADER_AREA, STATE_COPIES};
+use crate::limits::{POPULATE_MAX, index, is_capacity};
+use crate::{fork, sys};
+use rustix::mm::{Advice, MapFlags, ProtFlags};
+use std::ffi::c_void;
+use std::io;
+use std::os::fd::AsFd;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// The control words of every kind of file lie below this offset.
+const WORDS_END: usize = 4096;
+
+const _: () = assert!(WORDS_END <= DOORBELL_LEN && WORDS_END <= HEADER_AREA && WORDS_END <= STATE_COPIES[0]);
+
+/// A file's header, and a ring's data twice in a row, in memory.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    base: NonNull<u8>,
+    header: usize,
+    capacity: usize,
+    guard: Option<sys::Guard>,
+    /// Set for a writer's mapping: the generation in which it exists.
+    generation: Option<u64>,
+}
+
+// SAFETY: the mapping belongs to the process, not to a thread, and nothing in it depends on which one uses it.
+unsafe impl Send for Mapping {}
+// SAFETY: a shared Mapping gives out atomics and copies made by atomic loads. Plain writes need `&mut RingMemory`.
+unsafe impl Sync for Mapping {}
+
+/// Who maps a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Party {
+    Reader,
+    Writer,
+}
+
+impl Mapping {
+    /// Maps a ring to read its data. The mapping survives a file that shrinks, see [`Self::is_shrunk`].
+    pub(crate) fn of_reader(file: impl AsFd, capacity: u64) -> io::Result<Mapping> {
+        sys::install_sigbus_handler()?;
+        let mut mapping = Mapping::of_ring(file, capacity, Party::Reader)?;
+        let guard = sys::Guard::new(mapping.base.as_ptr() as usize, mapping.len());
+        mapping.guard = Some(guard.ok_or_else(|| io::Error::other("too many rings are open for reading"))?);
+        Ok(mapping)
+    }
+
+    /// Maps a doorbell, a file of one page. It may be shared with forked children.
+    pub(crate) fn of_doorbell(file: impl AsFd) -> io::Result<Mapping> {
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
+        let base = unsafe { rustix::mm::mmap(ptr::null_mut(), DOORBELL_LEN, protection, MapFlags::SHARED, file, 0) }?;
+        let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::AddrNotAvailable)?;
+        // A doorbell that shrinks only stops ringing, in a process that handles SIGBUS. No guard is no reason to fail.
+        let guard = sys::Guard::new(base.as_ptr() as usize, DOORBELL_LEN);
+        Ok(Mapping {
+            base,
+            header: DOORBELL_LEN,
+            capacity: 0,
+            guard,
+            generation: None,
+        })
+    }
+
+    fn of_ring(file: impl AsFd, capacity: u64, party: Party) -> io::Result<Mapping> {
+        if !is_capacity(capacity) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let data = index(capacity);
+        let whole = HEADER_AREA + 2 * data;
+        // SAFETY: reserves fresh addresses of the kernel's choice; nothing that exists is touched.
+        let base =
+            unsafe { rustix::mm::mmap_anonymous(ptr::null_mut(), whole, ProtFlags::empty(), MapFlags::PRIVATE) }?;
+        let base = NonNull::new(base.cast::<u8>()).ok_or(io::ErrorKind::AddrNotAvailable)?;
+        let generation = (party == Party::Writer).then(fork::generation);
+        // From here on, dropping it gives the reservation back.
+        let mapping = Mapping {
+            base,
+            header: HEADER_AREA,
+            capacity: data,
+            guard: None,
+            generation,
+        };
+        let read_write = ProtFlags::READ | ProtFlags::WRITE;
+        let (of_data, populate) = match party {
+            Party::Reader => (ProtFlags::READ, MapFlags::empty()),
+            Party::Writer if capacity <= POPULATE_MAX => (read_write, MapFlags::POPULATE),
+            Party::Writer => (read_write, MapFlags::empty()),
+        };
+        let flags = MapFlags::SHARED | MapFlags::FIXED;
+        mapping.lay(&file, 0, HEADER_AREA, 0, read_write, flags)?;
+        mapping.lay(&file, HEADER_AREA, data, HEADER_AREA as u64, of_data, flags | populate)?;
+        mapping.lay(
+            &file,
+            HEADER_AREA + data,
+            data,
+            HEADER_AREA as u64,
+            of_data,
+            flags | populate,
+        )?;
+        if party == Party::Writer {
+            // SAFETY: exactly the mapping made above; it changes nothing in this process.
+            unsafe { rustix::mm::madvise(mapping.base.as_ptr().cast(), whole, Advice::LinuxDontFork) }?;
+        }
+        Ok(mapping)
+    }
+
+    /// Lays `len` bytes of the file from offset `from` over the reservation at offset `at`.
+    fn lay(
+        &self,
+        file: impl AsFd,
+        at: usize,
+        len: usize,
+        from: u64,
+        protection: ProtFlags,
+        flags: MapFlags,
+    ) -> io::Result<()> {
+        assert!(at + len <= self.len());
+        // SAFETY: by the assertion [at, at + len) lies within this mapping's own reservation, to which nobody has a
+        // reference yet, since the Mapping is still being made.
+        unsafe {
+            let place: *mut c_void = self.base.as_ptr().add(at).cast();
+            rustix::mm::mmap(place, len, protection, flags, file, from)?;
+        }
+        Ok(())
+    }
+
+    fn len(&self) -> usize {
+        self.header + 2 * self.capacity
+    }
+
+    /// Bytes of data, 0 for a doorbell.
+    #[inline]
+    pub(crate) fn capacity(&self) -> u64 {
+        self.capacity as u64
+    }
+
+    /// Whether the file was found shorter than its mapping. Every value read since may be zeros instead.
+    #[inline]
+    pub(crate) fn is_shrunk(&self) -> bool {
+        self.guard.as_ref().is_some_and(sys::Guard::is_hit)
+    }
+
+    /// The control word at an offset that `layout.rs` names.
+    #[inline]
+    pub(crate) fn word32(&self, offset: usize) -> &AtomicU32 {
+        assert!(offset.is_multiple_of(4) && offset <= WORDS_END - 4);
+        // SAFETY: in bounds and aligned by the assertion and invariant 1, atomic for everyone by invariant 3, and the
+        // reference cannot outlive the mapping.
+        unsafe { AtomicU32::from_ptr(self.base.as_ptr().add(offset).cast()) }
+    }
+
+    /// As [`Self::word32`], for words of 8 bytes.
+    #[inline]
+    pub(crate) fn word64(&self, offset: usize) -> &AtomicU64 {
+        assert!(offset.is_multiple_of(8) && offset <= WORDS_END - 8);
+        // SAFETY: as in word32.
+        unsafe { AtomicU64::from_ptr(self.base.as_ptr().add(offset).cast()) }
+    }
+
+    /// Copies header bytes out, beginning at a multiple of 8.
+    pub(crate) fn copy_header(&self, offset: usize, out: &mut [u8]) {
+        assert!(offset.is_multiple_of(8) && offset + out.len().next_multiple_of(8) <= self.header);
+        self.copy_words(offset, out);
+    }
+
+    /// Copies `out.len()` bytes of data out, beginning at `position`. `false`: the position is not a multiple of 8, or the
+    /// ring is not that large.
+    #[must_use]
+    pub(crate) fn copy_data(&self, position: u64, out: &mut [u8]) -> bool {
+        if !position.is_multiple_of(8) || out.len() > self.capacity {
+            return false;
+        }
+        if self.capacity > 0 {
+            self.copy_words(self.header + (index(position) & (self.capacity - 1)), out);
+        }
+        true
+    }
+
+    /// `offset` is a multiple of 8, and `out.len()` bytes follow it in the mapping.
+    fn copy_words(&self, offset: usize, out: &mut [u8]) {
+        debug_assert!(offset.is_multiple_of(8) && offset + out.len() <= self.len());
+        let load = |at: usize| {
+            // SAFETY: the callers keep the range within the mapping (invariants 1 and 2), whose length is a multiple of 8;
+            // base and offset are too, so the word is aligned and in bounds. Atomic, so that a process which writes
+            // here against the rules makes the copy wrong and not this program. Relaxed: the caller's acquire of `tail`
+            // orders it.
+            unsafe { AtomicU64::from_ptr(self.base.as_ptr().add(offset).cast::<u64>().add(at)).load(Ordering::Relaxed) }
+        };
+        let words = out.len() / 8;
+        let (whole, rest) = out.split_at_mut(words * 8);
+        for (at, chunk) in whole.as_chunks_mut().0.iter_mut().enumerate() {
+            *chunk = load(at).to_le_bytes();
+        }
+        if !rest.is_empty() {
+            rest.copy_from_slice(&load(words).to_le_bytes()[..rest.len()]);
+        }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        if self.generation.is_some_and(|made| made != fork::generation()) {
+            return; // In this forked child it never existed; by now something else may lie there.
+        }
+        self.guard = None; // First: the handler must not patch what is no longer ours.
+        // SAFETY: by invariant 1 exactly what was mapped; every reference into it was bound to `self`. It fails only for
+        // bad arguments, and then the memory stays mapped.
+        let _ = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.len()) };
+    }
+}
+
+/// A writer's view of its ring: the mapping, and the right to write what is not published (invariant 4).
+#[derive(Debug)]
+pub(crate) struct RingMemory {
+    mapping: Mapping,
+}
+
+impl RingMemory {
+    /// Maps a ring to write it. The caller holds the ring's lock.
+    pub(crate) fn new(file: impl AsFd, capacity: u64) -> io::Result<RingMemory> {
+        Ok(RingMemory {
+            mapping: Mapping::of_ring(file, capacity, Party::Writer)?,
+        })
+    }
+
+    /// The `len` bytes at `position`, which are above the published tail and below head + capacity.
+    #[inline]
+    pub(crate) fn span(&mut self, position: u64, len: usize) -> &mut [u8] {
+        let capacity = self.mapping.capacity;
+        assert!(len <= capacity);
+        let offset = index(position) & (capacity - 1);
+        // SAFETY: offset < capacity and len <= capacity, so it ends within the second mapping of the data (invariants 1
+        // and 2) and no byte of the file appears twice in it. Nobody else reads or writes it (invariant 4), and in this
+        // process `&mut self` makes it the only reference.
+        unsafe { std::slice::from_raw_parts_mut(self.mapping.base.as_ptr().add(self.mapping.header + offset), len) }
+    }
+
+    /// Overwrites header bytes that no control word lies in: a copy of the resume state.
+    pub(crate) fn write_header(&mut self, offset: usize, bytes: &[u8]) {
+        assert!(offset >= STATE_COPIES[0] && offset + bytes.len() <= self.mapping.header);
+        // SAFETY: in bounds by the assertion; only the writer touches these bytes while it lives, and an heir or a
+        // reader that looks at them all the same copies them by atomic loads and checks their CRC.
+        unsafe {
+            let place = self.mapping.base.as_ptr().add(offset);
+            ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len());
+        }
+    }
+}
+
+impl std::ops::Deref for RingMemory {
+    type Target = Mapping;
+
+    #[inline]
+    fn deref(&self) -> &Mapping {
+        &self.mapping
+    }
+}
