@@ -1,0 +1,223 @@
+//! Spools and where they are to go: which session opened a spool under which epoch, for which destinations, how its
+//! senders fare, and what each destination acknowledged.
+//!
+//! Frames belong to the epoch under which they were spooled, and an epoch to its destinations; this is where a later
+//! session learns who is still owed the backlog.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use uuid::Uuid;
+
+use crate::column::{Id, Word, stored_words};
+use crate::error::{Error, Failure};
+use crate::{SessionId, Stat};
+
+stored_words! {
+    /// How the sender to one destination fares.
+    pub enum SenderStatus {
+        /// It ships, or tries to connect.
+        Started = "started",
+        /// It gave up for now, or may not go on.
+        Suspended = "suspended",
+        /// It is done: nothing is owed to that destination.
+        Closed = "closed",
+    }
+}
+
+/// A spool as a session opens it.
+#[derive(Debug, Clone)]
+pub struct NewSpool<'a> {
+    /// The group whose log it is.
+    pub group: &'a str,
+    /// Its directory.
+    pub directory: &'a str,
+    /// The spool's uuid.
+    pub sender: Uuid,
+    /// Its epoch, raised for this opening.
+    pub epoch: u64,
+    /// `HOST:PORT` texts, in the order named.
+    pub destinations: &'a [String],
+}
+
+impl Stat {
+    /// Records a spool, its destinations, and a started sender to each. Repeated by the same session it adds what is
+    /// missing.
+    ///
+    /// # Errors
+    /// [`Error::EpochTaken`] if another session had this epoch of this spool.
+    pub fn register_spool(&mut self, session: SessionId, spool: &NewSpool<'_>, now: i64) -> Result<(), Error> {
+        self.write(|db| {
+            let row = spool_row(db, session, spool, now)?;
+            for address in spool.destinations {
+                db.prepare_cached("INSERT INTO destinations (spool, address) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+                    .execute(params![row, address])?;
+                let destination: i64 = db
+                    .prepare_cached("SELECT id FROM destinations WHERE spool = ?1 AND address = ?2")?
+                    .query_row(params![row, address], |row| row.get(0))?;
+                sender_status(db, session, destination, SenderStatus::Started, now)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// To whom the frames go that were spooled under this epoch, in the order named then. `None` if the database
+    /// never heard of that epoch: it was lost since.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn destinations_of(&self, sender: Uuid, epoch: u64) -> Result<Option<Vec<String>>, Error> {
+        self.read(|db| {
+            let spool: Option<i64> = db
+                .prepare_cached("SELECT id FROM spools WHERE sender = ?1 AND epoch = ?2")?
+                .query_row(params![Id(sender), Word(epoch)], |row| row.get(0))
+                .optional()?;
+            let Some(spool) = spool else { return Ok(None) };
+            let mut query = db.prepare_cached("SELECT address FROM destinations WHERE spool = ?1 ORDER BY id")?;
+            let addresses = query.query_map([spool], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            Ok(Some(addresses))
+        })
+    }
+
+    /// Records how the sender of `group` to `address` fares. The address may be one that only an earlier session
+    /// named, whose backlog this one ships. A status that is already the latest of this session adds nothing.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] if no session ever named that address for that group.
+    pub fn sender_state(
+        &mut self,
+        session: SessionId,
+        group: &str,
+        address: &str,
+        status: SenderStatus,
+        now: i64,
+    ) -> Result<(), Error> {
+        self.write(|db| {
+            let destination: Option<i64> = db
+                .prepare_cached(
+                    "SELECT d.id FROM destinations d JOIN spools s ON s.id = d.spool
+                      WHERE s.group_name = ?2 AND d.address = ?3
+                      ORDER BY (s.session = ?1) DESC, s.id DESC LIMIT 1",
+                )?
+                .query_row(params![session.0, group, address], |row| row.get(0))
+                .optional()?;
+            match destination {
+                Some(destination) => sender_status(db, session, destination, status, now),
+                None => Err(Failure::Unknown(format!("destination {address} of group {group}"))),
+            }
+        })
+    }
+
+    /// Notes up to where `address` has streams of this sender on its disk. A position below the one noted before
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn note_acknowledged(
+        &mut self,
+        sender: Uuid,
+        address: &str,
+        positions: &[(Uuid, u64)],
+        now: i64,
+    ) -> Result<(), Error> {
+        self.write(|db| {
+            let mut note = db.prepare_cached(
+                "INSERT INTO acknowledgements (sender, address, stream, position, time) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (sender, address, stream) DO UPDATE
+                    SET position = excluded.position, time = excluded.time
+                  WHERE excluded.position > position",
+            )?;
+            for &(stream, position) in positions {
+                note.execute(params![Id(sender), address, Id(stream), Word(position), now])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// What `address` acknowledged of this sender's streams, as last noted. It may have more.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn acknowledged(&self, sender: Uuid, address: &str) -> Result<HashMap<Uuid, u64>, Error> {
+        self.read(|db| {
+            let mut query =
+                db.prepare_cached("SELECT stream, position FROM acknowledgements WHERE sender = ?1 AND address = ?2")?;
+            let positions = query.query_map(params![Id(sender), address], |row| {
+                let (Id(stream), Word(position)) = (row.get(0)?, row.get(1)?);
+                Ok((stream, position))
+            })?;
+            Ok(positions.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Drops the acknowledgements of streams that `address` was told to forget, so that they do not pile up.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn forget_acknowledged(&mut self, sender: Uuid, address: &str, streams: &[Uuid]) -> Result<(), Error> {
+        self.write(|db| {
+            let mut forget =
+                db.prepare_cached("DELETE FROM acknowledgements WHERE sender = ?1 AND address = ?2 AND stream = ?3")?;
+            for &stream in streams {
+                forget.execute(params![Id(sender), address, Id(stream)])?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// The row of this spool and epoch, new or from an earlier call of the same session.
+fn spool_row(db: &Connection, session: SessionId, spool: &NewSpool<'_>, now: i64) -> Result<i64, Failure> {
+    let &NewSpool {
+        group,
+        directory,
+        sender,
+        epoch,
+        ..
+    } = spool;
+    let before: Option<(i64, i64)> = db
+        .prepare_cached("SELECT id, session FROM spools WHERE sender = ?1 AND epoch = ?2")?
+        .query_row(params![Id(sender), Word(epoch)], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    match before {
+        Some((row, by)) if by == session.0 => Ok(row),
+        Some((_, by)) => Err(Failure::EpochTaken {
+            sender,
+            epoch,
+            session: by,
+        }),
+        None => {
+            db.prepare_cached(
+                "INSERT INTO spools (session, group_name, directory, sender, epoch, registered)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![session.0, group, directory, Id(sender), Word(epoch), now])?;
+            Ok(db.last_insert_rowid())
+        }
+    }
+}
+
+/// Registers this session's sender to a destination if that is new, and appends its status if that is.
+fn sender_status(
+    db: &Connection,
+    session: SessionId,
+    destination: i64,
+    status: SenderStatus,
+    now: i64,
+) -> Result<(), Failure> {
+    db.prepare_cached(
+        "INSERT INTO sender_registrations (session, destination, time) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+    )?
+    .execute(params![session.0, destination, now])?;
+    let latest: Option<SenderStatus> = db
+        .prepare_cached(
+            "SELECT status FROM sender_states WHERE session = ?1 AND destination = ?2 ORDER BY id DESC LIMIT 1",
+        )?
+        .query_row(params![session.0, destination], |row| row.get(0))
+        .optional()?;
+    if latest != Some(status) {
+        db.prepare_cached("INSERT INTO sender_states (session, destination, status, time) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![session.0, destination, status, now])?;
+    }
+    Ok(())
+}
