@@ -1,0 +1,329 @@
+//! The bodies of ATTACH, GAP, END and SEAL, and the small pieces that all bodies are made of.
+
+use crate::formats::table::Definitions;
+use crate::ids::OwnerId;
+use crate::limits::{FRAME_BODY_MAX, PRODUCER_MAX};
+use bytes::{Buf, BufMut};
+use thiserror::Error;
+use uuid::Uuid;
+
+/// Why the bytes of a body are not what its kind says.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum BodyError {
+    /// They end too soon.
+    #[error("the body ends within its {0}")]
+    Short(&'static str),
+    /// They go on too long.
+    #[error("{0} bytes follow the end of the body")]
+    Long(usize),
+    /// A length, count or number that is none.
+    #[error("the body's {what} is {found}, and {most} is the most there can be")]
+    Bound {
+        /// Which field.
+        what: &'static str,
+        /// As found.
+        found: u64,
+        /// Its bound.
+        most: u64,
+    },
+    /// Text that is not UTF-8.
+    #[error("the body's {0} is not UTF-8")]
+    Text(&'static str),
+}
+
+/// The uuid at the front of `bytes`.
+pub(crate) fn take_uuid(bytes: &mut &[u8], what: &'static str) -> Result<Uuid, BodyError> {
+    let mut uuid = [0; 16];
+    bytes.try_copy_to_slice(&mut uuid).map_err(|_| BodyError::Short(what))?;
+    Ok(Uuid::from_bytes(uuid))
+}
+
+pub(crate) fn take_u64(bytes: &mut &[u8], what: &'static str) -> Result<u64, BodyError> {
+    bytes.try_get_u64_le().map_err(|_| BodyError::Short(what))
+}
+
+pub(crate) fn take_u32(bytes: &mut &[u8], what: &'static str) -> Result<u32, BodyError> {
+    bytes.try_get_u32_le().map_err(|_| BodyError::Short(what))
+}
+
+pub(crate) fn take_u8(bytes: &mut &[u8], what: &'static str) -> Result<u8, BodyError> {
+    bytes.try_get_u8().map_err(|_| BodyError::Short(what))
+}
+
+/// A u32 length of at most `most`, and that many bytes.
+pub(crate) fn take_bytes<'a>(bytes: &mut &'a [u8], most: usize, what: &'static str) -> Result<&'a [u8], BodyError> {
+    let len = take_u32(bytes, what)? as usize;
+    if len > most {
+        return Err(BodyError::Bound { what, found: len as u64, most: most as u64 });
+    }
+    let (front, rest) = bytes.split_at_checked(len).ok_or(BodyError::Short(what))?;
+    *bytes = rest;
+    Ok(front)
+}
+
+pub(crate) fn take_text(bytes: &mut &[u8], most: usize, what: &'static str) -> Result<String, BodyError> {
+    let text = take_bytes(bytes, most, what)?;
+    std::str::from_utf8(text).map(str::to_owned).map_err(|_| BodyError::Text(what))
+}
+
+pub(crate) fn finished(bytes: &[u8]) -> Result<(), BodyError> {
+    if bytes.is_empty() { Ok(()) } else { Err(BodyError::Long(bytes.len())) }
+}
+
+pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    #[allow(clippy::cast_possible_truncation)] // every caller's bytes are bounded by a frame's body
+    out.put_u32_le(bytes.len() as u32);
+    out.put_slice(bytes);
+}
+
+/// Appends a set of definitions.
+pub(crate) fn put_definitions(out: &mut Vec<u8>, definitions: &Definitions) {
+    #[allow(clippy::cast_possible_truncation)]
+    out.put_u32_le(definitions.iter().len() as u32);
+    for (_, definition) in definitions.iter() {
+        put_bytes(out, definition);
+    }
+}
+
+/// Takes a set of definitions; each is bounded and names its id, but its type is not judged here.
+pub(crate) fn take_definitions(bytes: &mut &[u8]) -> Result<Definitions, BodyError> {
+    let count = take_u32(bytes, "count of definitions")?;
+    let mut definitions = Definitions::default();
+    for _ in 0..count {
+        let definition = take_bytes(bytes, hog_ring::limits::DEFINITION_MAX, "definition")?;
+        let id = hog_ring::statement::definition_id(definition).ok_or(BodyError::Short("definition"))?;
+        if !definitions.define(id, definition) {
+            return Err(BodyError::Bound {
+                what: "definitions",
+                found: u64::from(count),
+                most: crate::limits::DEFINITIONS_MAX as u64,
+            });
+        }
+    }
+    Ok(definitions)
+}
+
+/// ATTACH: who writes the stream, and what its statements mean from here on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attach {
+    /// The producer's name.
+    pub producer: String,
+    /// Creation of the ring, CLOCK_BOOTTIME, nanoseconds.
+    pub created: u64,
+    /// The boot of that clock.
+    pub boot: Uuid,
+    /// The sender; [`OwnerId::NIL`] in a spool.
+    pub sender: OwnerId,
+    /// Definitions at the first position held.
+    pub definitions: Definitions,
+}
+
+impl Attach {
+    /// Its bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_bytes(&mut out, self.producer.as_bytes());
+        out.put_u64_le(self.created);
+        out.put_slice(self.boot.as_bytes());
+        out.put_slice(&self.sender.bytes());
+        put_definitions(&mut out, &self.definitions);
+        debug_assert!(out.len() <= FRAME_BODY_MAX);
+        out
+    }
+
+    /// From its bytes.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn decode(mut bytes: &[u8]) -> Result<Self, BodyError> {
+        let attach = Self {
+            producer: take_text(&mut bytes, PRODUCER_MAX, "producer's name")?,
+            created: take_u64(&mut bytes, "creation time")?,
+            boot: take_uuid(&mut bytes, "boot id")?,
+            sender: OwnerId(take_uuid(&mut bytes, "sender")?),
+            definitions: take_definitions(&mut bytes)?,
+        };
+        finished(bytes)?;
+        Ok(attach)
+    }
+}
+
+/// Why positions are missing. The numbers are the format's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum GapReason {
+    /// A bad record in the ring.
+    BadRecord = 1,
+    /// The ring was given up.
+    Condemned = 2,
+    /// The spool was damaged, or no longer held it.
+    SpoolDamaged = 3,
+    /// Dropped to make room.
+    Dropped = 4,
+    /// The sender forgot the stream before its end.
+    Forgotten = 5,
+}
+
+impl GapReason {
+    /// In words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::BadRecord => "bad record in the ring",
+            Self::Condemned => "ring condemned",
+            Self::SpoolDamaged => "no longer in the spool",
+            Self::Dropped => "dropped to make room",
+            Self::Forgotten => "forgotten by its sender before its end",
+        }
+    }
+}
+
+/// GAP: positions that are missing for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// Why.
+    pub reason: GapReason,
+    /// How many records, 0 where unknown.
+    pub records: u64,
+    /// How many bytes of records, 0 where unknown.
+    pub bytes: u64,
+}
+
+impl Gap {
+    /// A gap of which only the reason is known.
+    #[must_use]
+    pub fn because(reason: GapReason) -> Self {
+        Self { reason, records: 0, bytes: 0 }
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(20);
+        out.put_u32_le(self.reason as u32);
+        out.put_u64_le(self.records);
+        out.put_u64_le(self.bytes);
+        out
+    }
+
+    /// From its bytes.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn decode(mut bytes: &[u8]) -> Result<Self, BodyError> {
+        let reason = match take_u32(&mut bytes, "reason")? {
+            1 => GapReason::BadRecord,
+            2 => GapReason::Condemned,
+            3 => GapReason::SpoolDamaged,
+            4 => GapReason::Dropped,
+            5 => GapReason::Forgotten,
+            found => return Err(BodyError::Bound { what: "reason", found: found.into(), most: 5 }),
+        };
+        let gap = Self {
+            reason,
+            records: take_u64(&mut bytes, "count of records")?,
+            bytes: take_u64(&mut bytes, "count of bytes")?,
+        };
+        finished(bytes)?;
+        Ok(gap)
+    }
+}
+
+/// A body of two u64: END (records and bytes dropped) and SEAL (frames, offset).
+fn pair(first: u64, second: u64) -> Vec<u8> {
+    let mut out = Vec::with_capacity(16);
+    out.put_u64_le(first);
+    out.put_u64_le(second);
+    out
+}
+
+fn take_pair(mut bytes: &[u8]) -> Result<(u64, u64), BodyError> {
+    let pair = (take_u64(&mut bytes, "first total")?, take_u64(&mut bytes, "second total")?);
+    finished(bytes)?;
+    Ok(pair)
+}
+
+/// END: the stream is complete.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct End {
+    /// Records that the producer dropped in its life.
+    pub records: u64,
+    /// Bytes that the producer dropped in its life.
+    pub bytes: u64,
+}
+
+impl End {
+    /// Its bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        pair(self.records, self.bytes)
+    }
+
+    /// From its bytes.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn decode(bytes: &[u8]) -> Result<Self, BodyError> {
+        take_pair(bytes).map(|(records, bytes)| Self { records, bytes })
+    }
+}
+
+/// SEAL: the segment was finished in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seal {
+    /// Frames before it.
+    pub frames: u64,
+    /// Its own offset in the file.
+    pub offset: u64,
+}
+
+impl Seal {
+    /// Its bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        pair(self.frames, self.offset)
+    }
+
+    /// From its bytes.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn decode(bytes: &[u8]) -> Result<Self, BodyError> {
+        take_pair(bytes).map(|(frames, offset)| Self { frames, offset })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn bodies_survive_encode_and_decode() {
+        let attach = Attach {
+            producer: "worker".into(),
+            created: 5,
+            boot: Uuid::new_v4(),
+            sender: OwnerId::random(),
+            definitions: Definitions::default(),
+        };
+        assert_eq!(Attach::decode(&attach.encode()), Ok(attach));
+        let gap = Gap { reason: GapReason::Dropped, records: 1, bytes: 2 };
+        assert_eq!(Gap::decode(&gap.encode()), Ok(gap));
+        let end = End { records: 1, bytes: 2 };
+        assert_eq!(End::decode(&end.encode()), Ok(end));
+        let seal = Seal { frames: 3, offset: 4 };
+        assert_eq!(Seal::decode(&seal.encode()), Ok(seal));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_judged_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Attach::decode(&bytes);
+            let _ = Gap::decode(&bytes);
+            let _ = End::decode(&bytes);
+            let _ = Seal::decode(&bytes);
+        }
+    }
+}

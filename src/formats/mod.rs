@@ -1,0 +1,13 @@
+//! The bytes of spool, archive and wire: pure functions between values and bytes, no IO.
+//!
+//! `docs/FORMATS.md` is their one description; the tests of each module hold it against the constants.
+
+pub mod body;
+pub mod checkpoint;
+pub mod codec;
+pub mod frame;
+pub mod lock_record;
+pub mod segment;
+pub mod table;
+pub mod value;
+pub mod wire;

@@ -1,0 +1,267 @@
+//! What a reader must know of all that came before: every stream's end, state and definitions, and every sender.
+//!
+//! A [`Table`] is the running sum of the frames of a log. [`Table::apply`] adds one frame; a CHECKPOINT is a table in bytes, and
+//! replaces it. Spool, archive, recovery and the readers all use this one sum, so they cannot disagree on what a log holds.
+
+use crate::formats::body::{Attach, BodyError, End, Gap};
+use crate::formats::checkpoint;
+use crate::formats::frame::{self, FrameHeader, Kind};
+use crate::ids::{OwnerId, StreamId};
+use crate::limits::DEFINITIONS_MAX;
+use hog_ring::record::{self, Walk};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use thiserror::Error;
+use uuid::Uuid;
+
+/// The statement definitions of a stream: id and encoded definition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Definitions {
+    by_id: BTreeMap<u32, Box<[u8]>>,
+    bytes: usize,
+}
+
+impl Definitions {
+    /// Adds or replaces the definition of `id`; false when the set would grow above its bound.
+    pub fn define(&mut self, id: u32, definition: &[u8]) -> bool {
+        let cost = definition.len() + 4;
+        let freed = self.by_id.get(&id).map_or(0, |old| old.len() + 4);
+        if self.bytes - freed + cost > DEFINITIONS_MAX {
+            return false;
+        }
+        self.bytes = self.bytes - freed + cost;
+        self.by_id.insert(id, definition.into());
+        true
+    }
+
+    /// Forgets every definition below `floor`.
+    pub fn forget_below(&mut self, floor: u32) {
+        self.by_id = self.by_id.split_off(&floor);
+        self.bytes = self.by_id.values().map(|definition| definition.len() + 4).sum();
+    }
+
+    /// The encoded definition of `id`.
+    #[must_use]
+    pub fn get(&self, id: u32) -> Option<&[u8]> {
+        self.by_id.get(&id).map(AsRef::as_ref)
+    }
+
+    /// All of them, by id.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (u32, &[u8])> {
+        self.by_id.iter().map(|(id, definition)| (*id, definition.as_ref()))
+    }
+}
+
+/// Where a stream is in its life. The numbers are the format's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum StreamState {
+    /// More may come.
+    Open = 0,
+    /// Its END is here.
+    Ended = 1,
+    /// Its sender has nothing left of it: left out of the next checkpoint.
+    Forgotten = 2,
+}
+
+/// What is known of one stream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stream {
+    /// First position that the log held.
+    pub first: u64,
+    /// Position up to which the log holds it.
+    pub end: u64,
+    /// Open, ended or forgotten.
+    pub state: StreamState,
+    /// Its definitions at `end`.
+    pub definitions: Arc<Definitions>,
+    /// Records that its producer dropped, as far as it said.
+    pub dropped_records: u64,
+    /// Bytes that its producer dropped.
+    pub dropped_bytes: u64,
+    /// The producer's name.
+    pub producer: Arc<str>,
+    /// When the ring was created, CLOCK_BOOTTIME, nanoseconds.
+    pub created: u64,
+    /// The boot in which it was created.
+    pub boot: Uuid,
+    /// The sender that attached it last; [`OwnerId::NIL`] in a spool.
+    pub sender: OwnerId,
+}
+
+/// What an archive knows of a sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sender {
+    /// Its newest run.
+    pub epoch: u64,
+    /// The random number of that run.
+    pub start_id: u64,
+    /// When it was last heard, nanoseconds since 1970.
+    pub last_seen: u64,
+    /// Never to be served again.
+    pub refused: bool,
+}
+
+/// All streams and senders of a log.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Table {
+    /// By stream.
+    pub streams: HashMap<StreamId, Stream>,
+    /// By sender; empty in a spool.
+    pub senders: HashMap<OwnerId, Sender>,
+}
+
+/// Why a frame does not fit the table.
+#[derive(Debug, Error)]
+pub enum ApplyError {
+    /// Its body is not what its kind says.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    /// The ring records in it are bad.
+    #[error("the records of the frame are bad: {0}")]
+    Records(#[from] record::BadRecord),
+    /// The stream was never attached.
+    #[error("stream {0} was never attached")]
+    Unattached(StreamId),
+    /// Positions that do not follow.
+    #[error("stream {stream}: expected position {expected}, found {found}")]
+    Position {
+        /// The stream.
+        stream: StreamId,
+        /// Where it ends.
+        expected: u64,
+        /// Where the frame begins.
+        found: u64,
+    },
+    /// Nothing follows END.
+    #[error("stream {0} has ended, and yet more follows")]
+    Ended(StreamId),
+    /// More definitions than a stream may have.
+    #[error("stream {0} defines more statements than the {DEFINITIONS_MAX} bytes a stream may have")]
+    Definitions(StreamId),
+}
+
+/// What [`Table::apply`] made of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It carried the table on.
+    New,
+    /// All its positions were there already.
+    Known,
+    /// Its first positions were there already: new from here on.
+    Overlap(u64),
+}
+
+impl Table {
+    /// Whether `header` (of DATA, GAP or END) carries its stream on, and from where.
+    ///
+    /// # Errors
+    /// When the stream is unknown, has ended before, or the frame begins behind its end.
+    pub fn judge(&self, header: &FrameHeader) -> Result<Applied, ApplyError> {
+        let stream = self.streams.get(&header.stream).ok_or(ApplyError::Unattached(header.stream))?;
+        if header.end <= stream.end {
+            return Ok(Applied::Known);
+        }
+        if stream.state == StreamState::Ended {
+            return Err(ApplyError::Ended(header.stream));
+        }
+        match header.start.cmp(&stream.end) {
+            std::cmp::Ordering::Equal => Ok(Applied::New),
+            std::cmp::Ordering::Less => Ok(Applied::Overlap(stream.end)),
+            std::cmp::Ordering::Greater => {
+                Err(ApplyError::Position { stream: header.stream, expected: stream.end, found: header.start })
+            }
+        }
+    }
+
+    /// Adds one frame of a log, whose raw (decompressed) body is `raw`. The body of DATA without
+    /// [`frame::STATEMENTS`] is not looked at and may be empty. Checkpoints are applied by their reader.
+    ///
+    /// # Errors
+    /// As [`Table::judge`], or when the body is bad; the table is then as before.
+    pub fn apply(&mut self, header: &FrameHeader, raw: &[u8]) -> Result<Applied, ApplyError> {
+        match header.kind {
+            Kind::Attach => self.attach(header, &Attach::decode(raw)?),
+            Kind::Data | Kind::Gap | Kind::End => {
+                let applied = self.judge(header)?;
+                if applied != Applied::Known {
+                    self.carry_on(header, raw)?;
+                }
+                return Ok(applied);
+            }
+            Kind::Checkpoint if header.has(frame::UPDATE) => checkpoint::amend(self, raw)?,
+            _ => {}
+        }
+        Ok(Applied::New)
+    }
+
+    fn attach(&mut self, header: &FrameHeader, attach: &Attach) {
+        let stream = self.streams.entry(header.stream).or_insert_with(|| Stream {
+            first: header.start,
+            end: header.start,
+            state: StreamState::Open,
+            definitions: Arc::default(),
+            dropped_records: 0,
+            dropped_bytes: 0,
+            producer: attach.producer.as_str().into(),
+            created: attach.created,
+            boot: attach.boot,
+            sender: OwnerId::NIL,
+        });
+        stream.sender = attach.sender;
+        if stream.state == StreamState::Forgotten {
+            // It is back after all. What is held of it stays held, so that nothing doubles.
+            stream.state = StreamState::Open;
+        }
+        // Whoever attaches knows the definitions at the position from which it goes on. Where that is ahead of
+        // ours a GAP comes between; where it is behind, ours hold as well.
+        if !attach.definitions.by_id.is_empty() && stream.definitions.as_ref() != &attach.definitions {
+            let definitions = Arc::make_mut(&mut stream.definitions);
+            for (id, definition) in attach.definitions.iter() {
+                definitions.define(id, definition);
+            }
+        }
+    }
+
+    fn carry_on(&mut self, header: &FrameHeader, raw: &[u8]) -> Result<(), ApplyError> {
+        let Some(stream) = self.streams.get_mut(&header.stream) else {
+            return Err(ApplyError::Unattached(header.stream));
+        };
+        match header.kind {
+            Kind::Data if header.has(frame::STATEMENTS) => {
+                let definitions = learn(&stream.definitions, raw, header.stream)?;
+                stream.definitions = Arc::new(definitions);
+            }
+            Kind::Gap => {
+                let gap = Gap::decode(raw)?;
+                stream.dropped_records = stream.dropped_records.saturating_add(gap.records);
+                stream.dropped_bytes = stream.dropped_bytes.saturating_add(gap.bytes);
+            }
+            Kind::End => {
+                let end = End::decode(raw)?;
+                stream.dropped_records = stream.dropped_records.max(end.records);
+                stream.dropped_bytes = stream.dropped_bytes.max(end.bytes);
+                stream.state = StreamState::Ended;
+            }
+            _ => {}
+        }
+        stream.end = header.end;
+        Ok(())
+    }
+}
+
+/// `known` and what the records in `raw` define and forget.
+fn learn(known: &Definitions, raw: &[u8], stream: StreamId) -> Result<Definitions, ApplyError> {
+    let mut definitions = known.clone();
+    for item in Walk::new(raw) {
+        let (_, header, payload) = item?;
+        match header.kind {
+            record::Kind::Stmt if !definitions.define(header.statement, payload) => {
+                return Err(ApplyError::Definitions(stream));
+            }
+            record::Kind::Abort => definitions.forget_below(header.statement),
+            _ => {}
+        }
+    }
+    Ok(definitions)
+}

@@ -1,0 +1,52 @@
+//! Every bound of the spool, the archive and the wire, in one place, with the relations between them
+//! checked at compile time. The bounds of rings are in [`hog_ring::limits`].
+
+/// Longest body of a frame, as stored and once decompressed, in bytes.
+pub const FRAME_BODY_MAX: usize = 1 << 20;
+
+/// Most bytes that one append of the drainer writes to the spool, frame headers included.
+pub const APPEND_MAX: usize = 1 << 20;
+
+/// Size at which a segment is finished and the next one begun, in bytes, its checkpoint not counted.
+pub const SEGMENT_BYTES: u64 = 64 << 20;
+
+/// Longest checkpoint, all its frames together, that a reader takes into memory.
+pub const CHECKPOINT_MAX: usize = 256 << 20;
+
+/// Longest encoded set of statement definitions of one stream.
+pub const DEFINITIONS_MAX: usize = FRAME_BODY_MAX / 2;
+
+/// Longest name of a group.
+pub const GROUP_MAX: usize = 64;
+
+/// Longest producer's name.
+pub const PRODUCER_MAX: usize = 64;
+
+/// Bytes of raw data that may be on their way to a destination without acknowledgement.
+pub const WINDOW_BYTES: u64 = 8 << 20;
+
+/// Connections that a receiver serves at once.
+pub const CONNECTIONS_MAX: usize = 256;
+
+/// Streams that one WELCOME may name, all its frames together.
+pub const WELCOME_STREAMS_MAX: usize = 1 << 20;
+
+/// Silence after which either side of a connection gives up.
+pub const SILENCE_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Silence after which a sender sends PING.
+pub const PING_AFTER: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Longest time to wait for a connection to be made, and for HELLO and WELCOME.
+pub const HANDSHAKE_MAX: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Engine lines longer than this become several records.
+pub const LINE_MAX: usize = 16 << 20;
+
+const _: () = {
+    assert!(APPEND_MAX >= 4 * hog_ring::limits::UNFRAGMENTED_MAX, "a frame holds the longest unbroken transaction");
+    assert!(FRAME_BODY_MAX >= 4 * hog_ring::limits::UNFRAGMENTED_MAX);
+    assert!(DEFINITIONS_MAX + 4096 <= FRAME_BODY_MAX, "an ATTACH holds all definitions");
+    assert!(WINDOW_BYTES as usize >= 2 * FRAME_BODY_MAX);
+    assert!(SEGMENT_BYTES as usize >= 2 * APPEND_MAX);
+};
