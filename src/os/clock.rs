@@ -1,0 +1,28 @@
+//! The one door to the clocks.
+
+use jiff::Zoned;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Nanoseconds since 1970; 0 for a clock that is set before that.
+#[must_use]
+pub fn now_ns() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// The same, as hogstat.db stores it.
+#[must_use]
+pub fn now_db() -> i64 {
+    i64::try_from(now_ns()).unwrap_or(i64::MAX)
+}
+
+/// Today's local date as `$DATE` has it: `2026.11.21`.
+#[must_use]
+pub fn local_date() -> String {
+    Zoned::now().strftime("%Y.%m.%d").to_string()
+}
+
+/// A time as RFC 3339 in UTC with nanoseconds.
+#[must_use]
+pub fn rfc3339(ns: u64) -> String {
+    jiff::Timestamp::from_nanosecond(i128::from(ns)).map_or_else(|_| ns.to_string(), |time| format!("{time:.9}"))
+}

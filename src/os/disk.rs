@@ -1,0 +1,192 @@
+//! The one door to the disk: files that are appended to, synced, read and unlinked.
+//!
+//! What is assumed of disk and kernel: a write that returned survives the death of the process; a sync that
+//! returned 0 survives the loss of power; after a sync that failed nothing is known of what was written since the one
+//! before, and a second sync of that file would lie. So an [`AppendFile`] latches on its first failed sync and refuses
+//! everything after it. A failed or short append leaves the file's accepted length as it was, and is repeated at the same
+//! offset with the same bytes.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use thiserror::Error;
+
+/// Why the disk did not do what it should.
+#[derive(Debug, Error)]
+#[error("cannot {verb} {}", path.display())]
+pub struct DiskError {
+    /// What was tried.
+    pub verb: &'static str,
+    /// On what.
+    pub path: PathBuf,
+    /// Why not.
+    #[source]
+    pub source: io::Error,
+}
+
+impl DiskError {
+    /// Whether there was no room; room may be made.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+}
+
+/// Names `verb` and `path` in an IO error.
+pub fn at<'a>(verb: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> DiskError + 'a {
+    move |source| DiskError { verb, path: path.to_owned(), source }
+}
+
+/// A file that hog writes from its beginning to its end, once.
+#[derive(Debug)]
+pub struct AppendFile {
+    file: File,
+    path: PathBuf,
+    failed: AtomicBool,
+}
+
+impl AppendFile {
+    /// Creates `path`, which must not exist.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub fn create(path: &Path) -> Result<Self, DiskError> {
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path).map_err(at("create", path))?;
+        Ok(Self { file, path: path.to_owned(), failed: AtomicBool::new(false) })
+    }
+
+    /// Its path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes all of `bytes` at `offset`. When this fails, some of them may be in the file.
+    ///
+    /// # Errors
+    /// When the kernel refuses, or a sync of this file failed before.
+    pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), DiskError> {
+        self.refuse_after_failure("append to")?;
+        self.file.write_all_at(bytes, offset).map_err(at("append to", &self.path))
+    }
+
+    /// Syncs the file's data. The first failure is final.
+    ///
+    /// # Errors
+    /// When the kernel refuses, or refused before.
+    pub fn sync(&self) -> Result<(), DiskError> {
+        self.refuse_after_failure("sync")?;
+        self.file.sync_data().map_err(|error| {
+            self.failed.store(true, Ordering::Release); // pairs with the Acquire in refuse_after_failure
+            at("sync", &self.path)(error)
+        })
+    }
+
+    /// Whether a sync of this file failed.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire) // pairs with the Release in sync
+    }
+
+    fn refuse_after_failure(&self, verb: &'static str) -> Result<(), DiskError> {
+        if self.has_failed() {
+            return Err(at(verb, &self.path)(io::Error::other("a sync of this file failed before")));
+        }
+        Ok(())
+    }
+}
+
+/// Syncs the data of a file that another process wrote.
+///
+/// # Errors
+/// When it cannot be opened or synced.
+pub fn sync_file(path: &Path) -> Result<(), DiskError> {
+    File::open(path).and_then(|file| file.sync_data()).map_err(at("sync", path))
+}
+
+/// Syncs the entries of a directory.
+///
+/// # Errors
+/// When it cannot be opened or synced.
+pub fn sync_directory(path: &Path) -> Result<(), DiskError> {
+    File::open(path).and_then(|directory| directory.sync_all()).map_err(at("sync the directory", path))
+}
+
+/// Makes a directory with all its parents, each new entry synced.
+///
+/// # Errors
+/// When one of them cannot be made or synced.
+pub fn make_directory(path: &Path) -> Result<(), DiskError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        make_directory(parent)?;
+    }
+    match fs::create_dir(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
+        Err(error) => return Err(at("make the directory", path)(error)),
+    }
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync_directory(parent),
+        _ => sync_directory(Path::new(".")),
+    }
+}
+
+/// Unlinks a file; one that is gone already is no error.
+///
+/// # Errors
+/// When it cannot be unlinked.
+pub fn unlink(path: &Path) -> Result<(), DiskError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at("delete", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// The entries of a directory; none if it does not exist.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn entries(path: &Path) -> Result<Vec<PathBuf>, DiskError> {
+    let read = match fs::read_dir(path) {
+        Ok(read) => read,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(at("list", path)(error)),
+    };
+    read.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>().map_err(at("list", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_never_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        AppendFile::create(&path).unwrap().write_at(b"x", 0).unwrap();
+        assert!(AppendFile::create(&path).is_err());
+    }
+
+    #[test]
+    fn the_first_failed_sync_closes_the_door() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = AppendFile::create(&dir.path().join("a")).unwrap();
+        file.failed.store(true, Ordering::Release);
+        assert!(file.sync().is_err() && file.write_at(b"x", 0).is_err());
+    }
+
+    #[test]
+    fn directories_are_made_with_their_parents_and_listed_when_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = dir.path().join("a/b/c");
+        assert!(entries(&deep).unwrap().is_empty());
+        make_directory(&deep).unwrap();
+        make_directory(&deep).unwrap();
+        assert!(deep.is_dir());
+    }
+}

@@ -1,0 +1,169 @@
+//! One of each: the `flock` on a file `lock` inside a directory, with the holder's pid in it.
+//!
+//! The kernel drops the lock with its holder, so a lock that is held is held by somebody who lives. A spool's lock file also
+//! keeps the sender's identity, which is raised in place at each start.
+
+use crate::formats::lock_record::{LOCK_FILE_LEN, PID_LEN, SpoolIdentity};
+use crate::ids::OwnerId;
+use crate::os::disk::{self, DiskError, at};
+use rustix::fs::{FlockOperation, flock};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use thiserror::Error;
+
+/// A lock that is held until it is dropped.
+#[derive(Debug)]
+pub struct DirectoryLock {
+    file: File,
+    path: PathBuf,
+}
+
+/// Why a lock was not had.
+#[derive(Debug, Error)]
+pub enum LockError {
+    /// Somebody else has it.
+    #[error("{} is in use by process {holder}: stop that one first, or name another directory", directory.display())]
+    Held {
+        /// The directory.
+        directory: PathBuf,
+        /// The holder's pid, as it wrote it.
+        holder: String,
+    },
+    /// The lock file could not be used.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+/// A holder that was killed a moment ago may not be gone yet.
+const GRACE: Duration = Duration::from_millis(500);
+
+impl DirectoryLock {
+    /// Takes the lock of `directory`, which must exist.
+    ///
+    /// # Errors
+    /// When somebody else has it, or the file cannot be made.
+    pub fn take(directory: &Path) -> Result<Self, LockError> {
+        let path = directory.join("lock");
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(at("open", &path))?;
+        let deadline = Instant::now() + GRACE;
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                Err(rustix::io::Errno::WOULDBLOCK) => {
+                    return Err(LockError::Held { directory: directory.to_owned(), holder: holder(&file) });
+                }
+                Err(error) => return Err(at("lock", &path)(error.into()).into()),
+            }
+        }
+        let words = format!("{:<width$}\n", std::process::id(), width = PID_LEN - 1);
+        file.write_all_at(words.as_bytes(), 0).map_err(at("write", &path))?;
+        Ok(Self { file, path })
+    }
+
+    /// The pid of the process that holds the lock of `directory`, if one does.
+    #[must_use]
+    pub fn holder_of(directory: &Path) -> Option<String> {
+        let file = File::open(directory.join("lock")).ok()?;
+        match flock(&file, FlockOperation::NonBlockingLockShared) {
+            Err(rustix::io::Errno::WOULDBLOCK) => Some(holder(&file)),
+            _ => None,
+        }
+    }
+
+    /// Raises the spool's epoch in place, at least above `seen`, and syncs it. A spool without an identity gets one: `known`
+    /// (from its segments), or a new one.
+    ///
+    /// # Errors
+    /// When the lock file cannot be read, written or synced: the spool must not be shipped then.
+    pub fn raise_epoch(&self, known: Option<SpoolIdentity>) -> Result<SpoolIdentity, DiskError> {
+        let mut bytes = [0; LOCK_FILE_LEN];
+        let mut filled = 0;
+        while filled < bytes.len() {
+            match self.file.read_at(&mut bytes[filled..], filled as u64) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(at("read", &self.path)(error)),
+            }
+        }
+        let (stored, at_copy) = SpoolIdentity::newest(&bytes);
+        let sender = stored.or(known).map_or_else(OwnerId::random, |identity| identity.sender);
+        let epoch = [stored, known].iter().flatten().map(|identity| identity.epoch).max().unwrap_or(0) + 1;
+        let raised = SpoolIdentity { sender, epoch };
+        if filled < bytes.len() {
+            rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::empty(), 0, LOCK_FILE_LEN as u64)
+                .map_err(|error| at("allocate", &self.path)(error.into()))?;
+        }
+        self.file.write_all_at(&raised.encode(), at_copy as u64).map_err(at("write", &self.path))?;
+        self.file.sync_all().map_err(at("sync", &self.path))?;
+        if let Some(directory) = self.path.parent() {
+            disk::sync_directory(directory)?;
+        }
+        Ok(raised)
+    }
+}
+
+fn holder(file: &File) -> String {
+    let mut words = [0; PID_LEN];
+    let read = file.read_at(&mut words, 0).unwrap_or(0);
+    let words = String::from_utf8_lossy(&words[..read]).trim().to_owned();
+    if words.is_empty() { "unknown".to_owned() } else { words }
+}
+
+/// The identity in the lock file of a spool that nobody needs to hold, for reports.
+#[must_use]
+pub fn spool_identity(directory: &Path) -> Option<SpoolIdentity> {
+    let bytes = std::fs::read(directory.join("lock")).ok()?;
+    SpoolIdentity::newest(bytes.first_chunk()?).0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_taker_learns_the_holder() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = DirectoryLock::take(dir.path()).unwrap();
+        let pid = std::process::id().to_string();
+        match DirectoryLock::take(dir.path()) {
+            Err(LockError::Held { holder, .. }) => assert_eq!(holder, pid),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(DirectoryLock::holder_of(dir.path()), Some(pid));
+        drop(first);
+        assert_eq!(DirectoryLock::holder_of(dir.path()), None);
+        DirectoryLock::take(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn each_start_raises_the_epoch_and_keeps_the_uuid() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = DirectoryLock::take(dir.path()).unwrap().raise_epoch(None).unwrap();
+        let second = DirectoryLock::take(dir.path()).unwrap().raise_epoch(None).unwrap();
+        assert_eq!((second.sender, second.epoch), (first.sender, first.epoch + 1));
+        assert_eq!(spool_identity(dir.path()), Some(second));
+        let known = SpoolIdentity { epoch: 9, ..first };
+        assert_eq!(DirectoryLock::take(dir.path()).unwrap().raise_epoch(Some(known)).unwrap().epoch, 10);
+    }
+
+    #[test]
+    fn a_lost_lock_file_takes_its_identity_from_the_segments() {
+        let dir = tempfile::tempdir().unwrap();
+        let known = SpoolIdentity { sender: OwnerId::random(), epoch: 4 };
+        let raised = DirectoryLock::take(dir.path()).unwrap().raise_epoch(Some(known)).unwrap();
+        assert_eq!(raised, SpoolIdentity { epoch: 5, ..known });
+    }
+}

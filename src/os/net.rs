@@ -1,0 +1,264 @@
+//! The one door to the net: listening, connecting, and frames over a socket.
+//!
+//! Every wait is bounded: connecting by [`HANDSHAKE_MAX`], reading by a deadline that the caller gives, writing by
+//! [`SILENCE_MAX`]. What is assumed of the peer: nothing.
+
+use crate::formats::frame::{FrameError, FrameHeader, HEADER_LEN};
+use crate::ids::SegmentId;
+use crate::limits::{HANDSHAKE_MAX, SILENCE_MAX};
+use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::time::{Duration, Instant};
+use thiserror::Error;
+
+/// The salt of frames on the wire.
+pub const WIRE_SALT: SegmentId = SegmentId::NIL;
+
+/// How often a blocked read looks at its deadline and at `stop`.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Why a connection is of no use any more.
+#[derive(Debug, Error)]
+pub enum NetError {
+    /// The peer closed it between two frames.
+    #[error("the peer closed the connection")]
+    Closed,
+    /// The peer closed it within a frame.
+    #[error("the peer closed the connection within a frame")]
+    Torn,
+    /// Nothing came in time.
+    #[error("the peer was silent for {} s", .0.as_secs())]
+    Silent(Duration),
+    /// This process is ending.
+    #[error("stopped")]
+    Stopped,
+    /// What came is no frame.
+    #[error("the peer does not speak hog's protocol: {0}")]
+    Frame(#[from] FrameError),
+    /// The socket failed.
+    #[error("the connection failed: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Listens on `address` (`ADDR:PORT`), also right after a predecessor was killed.
+///
+/// # Errors
+/// When the address does not resolve or is in use.
+pub fn listen(address: &str) -> io::Result<TcpListener> {
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the address names no host");
+    for address in address.to_socket_addrs()? {
+        match listen_on(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?; // rebinds while connections of the killed one linger in TIME_WAIT
+    socket.bind(&address.into())?;
+    socket.listen(128)?;
+    Ok(socket.into())
+}
+
+/// Connects to the first address of `destination` (`HOST:PORT`) that answers.
+///
+/// # Errors
+/// When it does not resolve, or none answers.
+pub fn connect(destination: &str) -> io::Result<TcpStream> {
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in destination.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, HANDSHAKE_MAX) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+/// Sets what every connection of ours has: no delay, keepalive, bounded writes, reads that look up now and then.
+///
+/// # Errors
+/// When the socket is gone already.
+pub fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(LOOK))?;
+    stream.set_write_timeout(Some(SILENCE_MAX))?;
+    let keepalive = TcpKeepalive::new().with_time(SILENCE_MAX).with_interval(Duration::from_secs(5));
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+}
+
+/// Reads frames from a socket.
+pub struct FrameReader {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    from: usize,
+    to: usize,
+}
+
+/// Bytes taken from the kernel at once.
+const READ_BYTES: usize = 256 * 1024;
+
+impl FrameReader {
+    /// Over a prepared socket.
+    #[must_use]
+    pub fn new(stream: TcpStream) -> Self {
+        Self { stream, buffer: vec![0; READ_BYTES], from: 0, to: 0 }
+    }
+
+    /// The next frame: its header, and its stored body appended to `body` behind whatever is there.
+    ///
+    /// # Errors
+    /// When nothing came for `silence`, `stop` says so, the peer went away, or what came is no sound frame.
+    pub fn read(
+        &mut self,
+        body: &mut Vec<u8>,
+        silence: Duration,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<FrameHeader, NetError> {
+        let deadline = Instant::now() + silence;
+        let mut bytes = [0; HEADER_LEN];
+        self.fill(&mut bytes, deadline, silence, stop, NetError::Closed)?;
+        let header = FrameHeader::open(&bytes, WIRE_SALT)?;
+        let from = body.len();
+        body.resize(from + header.body_len as usize, 0);
+        self.fill(&mut body[from..], deadline, silence, stop, NetError::Torn)?;
+        header.check_body(&body[from..])?;
+        Ok(header)
+    }
+
+    /// Whether bytes of a further frame are here already.
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        self.from < self.to
+    }
+
+    fn fill(
+        &mut self,
+        mut out: &mut [u8],
+        deadline: Instant,
+        silence: Duration,
+        stop: &dyn Fn() -> bool,
+        mut at_end: NetError,
+    ) -> Result<(), NetError> {
+        while !out.is_empty() {
+            let buffered = &self.buffer[self.from..self.to];
+            if !buffered.is_empty() {
+                let taken = buffered.len().min(out.len());
+                out[..taken].copy_from_slice(&buffered[..taken]);
+                self.from += taken;
+                out = &mut out[taken..];
+                at_end = NetError::Torn;
+                continue;
+            }
+            if stop() {
+                return Err(NetError::Stopped);
+            }
+            // A long rest goes straight to its place, a short one through the buffer.
+            let straight = out.len() >= READ_BYTES;
+            let read = if straight { self.stream.read(out) } else { self.stream.read(&mut self.buffer) };
+            match read {
+                Ok(0) => return Err(at_end),
+                Ok(read) if straight => {
+                    out = &mut out[read..];
+                    at_end = NetError::Torn;
+                }
+                Ok(read) => (self.from, self.to) = (0, read),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                    if Instant::now() >= deadline {
+                        return Err(NetError::Silent(silence));
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Puts the frame of `header` (whose body is `body`) at the end of `out`, sealed for the wire.
+pub fn put_frame(out: &mut Vec<u8>, header: &FrameHeader, body: &[u8]) {
+    out.extend_from_slice(&FrameHeader { durable: 0, ..*header }.seal(WIRE_SALT));
+    out.extend_from_slice(body);
+}
+
+/// Sends one frame.
+///
+/// # Errors
+/// When the socket fails or takes nothing for [`SILENCE_MAX`].
+pub fn send_frame(mut stream: &TcpStream, header: &FrameHeader, body: &[u8]) -> io::Result<()> {
+    let mut bytes = Vec::with_capacity(HEADER_LEN + body.len());
+    put_frame(&mut bytes, header, body);
+    stream.write_all(&bytes)
+}
+
+/// The two parts of `HOST:PORT`.
+///
+/// # Errors
+/// When there is no port, or no host.
+pub fn host_and_port(text: &str) -> Result<(&str, u16), String> {
+    let (host, port) = text.rsplit_once(':').ok_or_else(|| format!("{text:?} has no port: expected HOST:PORT"))?;
+    let is_bare_v6 = host.contains(':') && !(host.starts_with('[') && host.ends_with(']'));
+    if host.is_empty() || is_bare_v6 {
+        return Err(format!("{text:?} names no host: expected HOST:PORT, or [ADDRESS]:PORT"));
+    }
+    let port = port.parse().map_err(|_| format!("{port:?} is no port: expected 0 to 65535"))?;
+    Ok((host, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::frame::Kind;
+
+    #[test]
+    fn destinations_need_a_host_and_a_port() {
+        assert_eq!(host_and_port("log.example:7000"), Ok(("log.example", 7000)));
+        assert_eq!(host_and_port("[::1]:7000"), Ok(("[::1]", 7000)));
+        for bad in ["log.example", ":7000", "host:port", "host:70000", "::1:7000"] {
+            assert!(host_and_port(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn frames_cross_a_socket_in_one_piece_or_in_many() {
+        let listener = listen("127.0.0.1:0").unwrap();
+        let sender = connect(&listener.local_addr().unwrap().to_string()).unwrap();
+        let (receiver, _) = listener.accept().unwrap();
+        prepare(&receiver).unwrap();
+        let bodies = [vec![], vec![7; 10], vec![8; 1 << 20], vec![9; 300_000]];
+        let sending = bodies.clone();
+        let writer = std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            for body in &sending {
+                put_frame(&mut bytes, &FrameHeader::plain(Kind::Forget, body), body);
+            }
+            for piece in bytes.chunks(65_521) {
+                (&sender).write_all(piece).unwrap();
+            }
+        });
+        let mut reader = FrameReader::new(receiver);
+        for body in &bodies {
+            let mut read = vec![1];
+            reader.read(&mut read, SILENCE_MAX, &|| false).unwrap();
+            assert_eq!(&read[1..], body);
+        }
+        writer.join().unwrap();
+        assert!(matches!(reader.read(&mut Vec::new(), SILENCE_MAX, &|| false), Err(NetError::Closed)));
+    }
+
+    #[test]
+    fn what_is_no_frame_is_refused_at_once() {
+        let listener = listen("127.0.0.1:0").unwrap();
+        let mut sender = connect(&listener.local_addr().unwrap().to_string()).unwrap();
+        let (receiver, _) = listener.accept().unwrap();
+        prepare(&receiver).unwrap();
+        sender.write_all(&[b'x'; 200]).unwrap();
+        let read = FrameReader::new(receiver).read(&mut Vec::new(), SILENCE_MAX, &|| false);
+        assert!(matches!(read, Err(NetError::Frame(_))));
+    }
+}

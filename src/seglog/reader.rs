@@ -1,0 +1,331 @@
+//! Reads one segment: header, checkpoint, frames; tells a torn end from damage.
+//!
+//! A frame that is not sound may be the end of a killed writer's last append, or damage to what was written long ago. It is damage when anything
+//! in the segment says that the disk was known to hold that place: an earlier frame's durable offset, or that of a sound frame behind it.
+//! A reader passes over damage to the next sound frame, and says so; it stops at a torn end.
+
+use crate::formats::body::{BodyError, Seal};
+use crate::formats::checkpoint;
+use crate::formats::frame::{self, FrameError, FrameHeader, HEADER_LEN, Kind, MAGIC};
+use crate::formats::segment::{SEGMENT_HEADER_LEN, SegmentHeader, SegmentHeaderError};
+use crate::formats::table::Table;
+use crate::limits::CHECKPOINT_MAX;
+use crate::os::disk::{DiskError, at};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// Bytes read at once.
+const READ_AHEAD: usize = 64 * 1024;
+
+/// Why a segment cannot be read.
+#[derive(Debug, Error)]
+pub enum SegmentError {
+    /// The file could not be opened or read.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// It is not a segment.
+    #[error("{} cannot be read: {source}", path.display())]
+    Header {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: SegmentHeaderError,
+    },
+    /// Its checkpoint has a sound CRC and yet makes no sense.
+    #[error("the checkpoint of {} cannot be read: {source}", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: BodyError,
+    },
+}
+
+/// A frame and where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FoundFrame {
+    /// Its checked header.
+    pub header: FrameHeader,
+    /// Offset of its header in the file.
+    pub offset: u64,
+}
+
+impl FoundFrame {
+    /// Offset behind the frame.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.offset + self.header.frame_len()
+    }
+}
+
+/// What comes next in a segment.
+#[derive(Debug)]
+pub enum Next {
+    /// A frame with a sound header; its body is still to be read.
+    Frame(FoundFrame),
+    /// Bytes that were known durable and are not sound: passed over.
+    Damaged {
+        /// First offset.
+        from: u64,
+        /// Offset of the next sound frame, or the end of the file.
+        to: u64,
+        /// What was wrong at `from`.
+        error: FrameError,
+    },
+    /// Nothing more.
+    End(Ending),
+}
+
+/// How a segment ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// With SEAL.
+    Sealed,
+    /// On the end of a frame: its writer lives, or was killed there.
+    Open,
+    /// Within a frame: its writer was killed there.
+    Torn,
+}
+
+/// A segment that is being read from its beginning to its end.
+pub struct SegmentReader {
+    file: File,
+    path: PathBuf,
+    header: SegmentHeader,
+    /// Offset of the next frame.
+    offset: u64,
+    /// Nothing behind this offset is looked at.
+    limit: u64,
+    /// The greatest durable offset that any frame so far has named.
+    durable: u64,
+    ahead: Vec<u8>,
+    ahead_at: u64,
+}
+
+impl SegmentReader {
+    /// Opens `path` and checks its header.
+    ///
+    /// # Errors
+    /// When it cannot be read or is not a segment.
+    pub fn open(path: &Path) -> Result<Self, SegmentError> {
+        let file = File::open(path).map_err(at("open", path))?;
+        let mut bytes = [0; SEGMENT_HEADER_LEN];
+        let read = read_up_to(&file, &mut bytes, 0).map_err(at("read", path))?;
+        let header = SegmentHeader::decode(&bytes[..read])
+            .map_err(|source| SegmentError::Header { path: path.to_owned(), source })?;
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            header,
+            offset: SEGMENT_HEADER_LEN as u64,
+            limit: u64::MAX,
+            durable: 0,
+            ahead: Vec::new(),
+            ahead_at: 0,
+        })
+    }
+
+    /// Its header.
+    #[must_use]
+    pub fn header(&self) -> &SegmentHeader {
+        &self.header
+    }
+
+    /// Its path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Offset of the next frame.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Looks at nothing behind `limit`: the length that the living writer of the segment says is whole.
+    pub fn set_limit(&mut self, limit: u64) {
+        self.limit = limit;
+    }
+
+    /// Behind this offset nothing is looked at.
+    #[must_use]
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// The table at the head of the segment, or `None` if the checkpoint is not whole. To be called first.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the checkpoint is sound and senseless.
+    pub fn checkpoint(&mut self) -> Result<Option<Table>, SegmentError> {
+        let mut items = Vec::new();
+        loop {
+            let Next::Frame(found) = self.next_frame()? else { return Ok(None) };
+            if found.header.kind != Kind::Checkpoint || found.header.has(frame::UPDATE) {
+                return Ok(None);
+            }
+            if items.len() + found.header.body_len as usize > CHECKPOINT_MAX || !self.read_body(&found, &mut items)? {
+                return Ok(None);
+            }
+            if found.header.has(frame::LAST) {
+                break;
+            }
+        }
+        checkpoint::decode(&items)
+            .map(Some)
+            .map_err(|source| SegmentError::Checkpoint { path: self.path.clone(), source })
+    }
+
+    /// What comes next. Bodies that are not asked for are passed over unread.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn next_frame(&mut self) -> Result<Next, SegmentError> {
+        let mut bytes = [0; HEADER_LEN];
+        let read = self.read_at(self.offset, &mut bytes)?;
+        if read == 0 {
+            return Ok(Next::End(Ending::Open));
+        }
+        let opened = if read < HEADER_LEN {
+            Err(FrameError::Magic(*bytes.first_chunk().unwrap_or(&[0; 4])))
+        } else {
+            FrameHeader::open(&bytes, self.header.segment)
+        };
+        match opened {
+            Ok(header) => {
+                let found = FoundFrame { header, offset: self.offset };
+                if found.end() > self.end_of_file()? {
+                    return self.unsound(FrameError::BodyCrc { expected: header.body_crc, found: 0 });
+                }
+                self.durable = self.durable.max(header.durable);
+                if header.kind == Kind::Seal && self.is_seal(&found)? {
+                    return Ok(Next::End(Ending::Sealed));
+                }
+                self.offset = found.end();
+                Ok(Next::Frame(found))
+            }
+            Err(error) => self.unsound(error),
+        }
+    }
+
+    /// Appends the stored body of `found` to `out`; false, and nothing appended, when it is not what was sealed. The reader
+    /// then judges it as it judges a bad header: call [`SegmentReader::reject`].
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn read_body(&mut self, found: &FoundFrame, out: &mut Vec<u8>) -> Result<bool, SegmentError> {
+        let from = out.len();
+        out.resize(from + found.header.body_len as usize, 0);
+        let read = self.read_at(found.offset + HEADER_LEN as u64, &mut out[from..])?;
+        let sound = read == found.header.body_len as usize && found.header.check_body(&out[from..]).is_ok();
+        if !sound {
+            out.truncate(from);
+        }
+        Ok(sound)
+    }
+
+    /// Goes back to `found`, whose body is bad, and says what that means: damage, or a torn end.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn reject(&mut self, found: &FoundFrame) -> Result<Next, SegmentError> {
+        self.offset = found.offset;
+        self.unsound(FrameError::BodyCrc { expected: found.header.body_crc, found: 0 })
+    }
+
+    fn is_seal(&mut self, found: &FoundFrame) -> Result<bool, SegmentError> {
+        let mut body = Vec::new();
+        let sound = self.read_body(found, &mut body)?;
+        Ok(sound && Seal::decode(&body).is_ok_and(|seal| seal.offset == found.offset))
+    }
+
+    /// What unsound bytes at the current offset are.
+    fn unsound(&mut self, error: FrameError) -> Result<Next, SegmentError> {
+        let from = self.offset;
+        let mut sound_again = None;
+        let mut place = from + 1;
+        while let Some(found) = self.search(place)? {
+            sound_again.get_or_insert(found.offset);
+            self.durable = self.durable.max(found.header.durable);
+            if self.durable > from {
+                break;
+            }
+            place = found.end();
+        }
+        if from >= self.durable {
+            return Ok(Next::End(Ending::Torn));
+        }
+        let to = match sound_again {
+            Some(to) => to,
+            None => self.end_of_file()?,
+        };
+        self.offset = to;
+        Ok(Next::Damaged { from, to, error })
+    }
+
+    /// The first sound header at or behind `place`.
+    fn search(&mut self, mut place: u64) -> Result<Option<FoundFrame>, SegmentError> {
+        let mut window = vec![0; READ_AHEAD];
+        let end = self.end_of_file()?;
+        while place < end {
+            let read = self.read_at(place, &mut window)?;
+            if read < HEADER_LEN {
+                return Ok(None);
+            }
+            for candidate in memchr::memmem::find_iter(&window[..read], &MAGIC) {
+                let Some(bytes) = window[candidate..read].first_chunk() else { break };
+                let offset = place + candidate as u64;
+                if let Ok(header) = FrameHeader::open(bytes, self.header.segment) {
+                    return Ok(Some(FoundFrame { header, offset }).filter(|found| found.end() <= end));
+                }
+            }
+            place += (read - HEADER_LEN + 1) as u64;
+        }
+        Ok(None)
+    }
+
+    fn end_of_file(&self) -> Result<u64, SegmentError> {
+        let len = self.file.metadata().map_err(at("look at", &self.path))?.len();
+        Ok(len.min(self.limit))
+    }
+
+    /// Reads at `offset`, short only at the limit or the end of the file.
+    fn read_at(&mut self, offset: u64, out: &mut [u8]) -> Result<usize, SegmentError> {
+        let wanted = out.len().min(usize::try_from(self.limit.saturating_sub(offset)).unwrap_or(usize::MAX));
+        let out = &mut out[..wanted];
+        let ahead_end = self.ahead_at + self.ahead.len() as u64;
+        if offset < self.ahead_at || offset + wanted as u64 > ahead_end {
+            if wanted >= READ_AHEAD {
+                return Ok(read_up_to(&self.file, out, offset).map_err(at("read", &self.path))?);
+            }
+            let most = usize::try_from(self.limit.saturating_sub(offset)).unwrap_or(usize::MAX).min(READ_AHEAD);
+            self.ahead.resize(most, 0);
+            let read = read_up_to(&self.file, &mut self.ahead, offset).map_err(at("read", &self.path))?;
+            self.ahead.truncate(read);
+            self.ahead_at = offset;
+        }
+        #[allow(clippy::cast_possible_truncation)] // the difference is below READ_AHEAD
+        let from = (offset - self.ahead_at) as usize;
+        let taken = wanted.min(self.ahead.len() - from);
+        out[..taken].copy_from_slice(&self.ahead[from..from + taken]);
+        Ok(taken)
+    }
+}
+
+/// Reads until `out` is full or the file ends.
+fn read_up_to(file: &File, out: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < out.len() {
+        match file.read_at(&mut out[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}

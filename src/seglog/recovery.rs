@@ -1,0 +1,155 @@
+//! Finds where a log stands: the last segment whose checkpoint is whole, its table, and what its frames add.
+//!
+//! Only that segment is read. It is synced first: what a killed writer appended is in the page cache alone, and what recovery
+//! builds on must be on the disk.
+
+use crate::formats::codec::Decompressor;
+use crate::formats::frame;
+use crate::formats::segment::{self, SegmentHeader};
+use crate::formats::table::Table;
+use crate::os::disk::{self, DiskError, at};
+use crate::seglog::reader::{Ending, FoundFrame, Next, SegmentError, SegmentReader};
+use std::path::{Path, PathBuf};
+use tracing::warn;
+
+/// A segment file by its number.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SegmentFile {
+    /// As in its name.
+    pub number: u64,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+/// The segments in one directory, by number.
+///
+/// # Errors
+/// When the directory cannot be listed.
+pub fn segments_in(directory: &Path) -> Result<Vec<SegmentFile>, DiskError> {
+    let mut segments: Vec<_> = disk::entries(directory)?
+        .into_iter()
+        .filter_map(|path| Some(SegmentFile { number: segment::number_of(path.file_name()?)?, path }))
+        .collect();
+    segments.sort();
+    Ok(segments)
+}
+
+/// Where a log stands.
+#[derive(Debug, Default)]
+pub struct Standing {
+    /// The sum of all its frames.
+    pub table: Table,
+    /// The header of the segment that says so; `None` for a new log.
+    pub last: Option<SegmentHeader>,
+    /// The number of the segment to begin.
+    pub next_number: u64,
+    /// Places that were damaged, in words.
+    pub damages: Vec<String>,
+}
+
+/// Recovers the log whose segments are `segments`, sorted by number.
+///
+/// # Errors
+/// When the disk fails. Damage is no error: it is told in the result.
+pub fn recover(segments: &[SegmentFile]) -> Result<Standing, SegmentError> {
+    let mut standing = Standing { next_number: segments.last().map_or(1, |last| last.number + 1), ..Standing::default() };
+    for candidate in segments.iter().rev() {
+        disk::sync_file(&candidate.path)?;
+        if let Some(directory) = candidate.path.parent() {
+            disk::sync_directory(directory)?;
+        }
+        let mut reader = match SegmentReader::open(&candidate.path) {
+            Ok(reader) => reader,
+            Err(SegmentError::Disk(error)) => return Err(error.into()),
+            Err(error) => {
+                // A writer killed before its header was whole leaves such a file as the last; any other is damage.
+                standing.damages.push(error.to_string());
+                continue;
+            }
+        };
+        match reader.checkpoint() {
+            Ok(Some(table)) => {
+                standing.table = table;
+                standing.last = Some(reader.header().clone());
+                add_frames(&mut reader, &mut standing)?;
+                break;
+            }
+            Ok(None) => {}
+            Err(SegmentError::Disk(error)) => return Err(error.into()),
+            Err(error) => standing.damages.push(error.to_string()),
+        }
+    }
+    if standing.last.is_some() {
+        // An unfinished successor of the segment that counts is no damage.
+        standing.damages.retain(|damage| !damage.contains("and a segment's header is"));
+    }
+    Ok(standing)
+}
+
+fn add_frames(reader: &mut SegmentReader, standing: &mut Standing) -> Result<(), SegmentError> {
+    let path = reader.path().to_owned();
+    let mut decompressor = Decompressor::new().map_err(at("decompress", &path))?;
+    let mut body = Vec::new();
+    for_each_frame(reader, &mut |reader, event| {
+        let found = match event {
+            Event::Frame(found) => found,
+            Event::Damaged { from, to } => {
+                standing.damages.push(format!("{} is damaged from byte {from} to byte {to}", path.display()));
+                return Ok(true);
+            }
+        };
+        body.clear();
+        let needs_body = !matches!(found.header.kind, frame::Kind::Data) || found.header.has(frame::STATEMENTS);
+        if needs_body && !reader.read_body(&found, &mut body)? {
+            return Ok(false);
+        }
+        if let Ok(raw) = decompressor.raw(&found.header, &body)
+            && let Err(error) = standing.table.apply(&found.header, if needs_body { raw } else { &[] })
+        {
+            warn!("{}: frame at byte {} does not fit: {error}", path.display(), found.offset);
+            standing.damages.push(format!("{}: the frame at byte {} does not fit: {error}", path.display(), found.offset));
+        }
+        Ok(true)
+    })?;
+    Ok(())
+}
+
+/// What [`for_each_frame`] meets.
+pub enum Event {
+    /// A frame with a sound header.
+    Frame(FoundFrame),
+    /// A damaged place that was passed over.
+    Damaged {
+        /// First offset.
+        from: u64,
+        /// Offset behind it.
+        to: u64,
+    },
+}
+
+/// Calls `visit` for each frame from where `reader` stands. When `visit` answers false the frame's body was bad, and the reader judges
+/// the place: damage is passed over, a torn end ends the walk.
+///
+/// # Errors
+/// When the file cannot be read, or as `visit`.
+pub fn for_each_frame(
+    reader: &mut SegmentReader,
+    visit: &mut dyn FnMut(&mut SegmentReader, Event) -> Result<bool, SegmentError>,
+) -> Result<Ending, SegmentError> {
+    loop {
+        let mut next = reader.next_frame()?;
+        if let Next::Frame(found) = next {
+            if visit(reader, Event::Frame(found))? {
+                continue;
+            }
+            next = reader.reject(&found)?;
+        }
+        match next {
+            Next::Frame(_) => {}
+            Next::Damaged { from, to, .. } => {
+                visit(reader, Event::Damaged { from, to })?;
+            }
+            Next::End(ending) => return Ok(ending),
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! Appends frames to a log and rolls its segments.
+//!
+//! The order of things, which is all there is to crash safety here:
+//! 1. a segment's header and whole checkpoint, before any frame of it;
+//! 2. in an archive its predecessor is synced before that, and it and its directory entry are synced after that ([`Durability::EachSegment`]);
+//! 3. the table is told of a frame only once its append returned. What failed is repeated at the same offset with the same bytes.
+
+use crate::formats::body::Seal;
+use crate::formats::checkpoint;
+use crate::formats::codec::{CodecError, Decompressor};
+use crate::formats::frame::{self, FrameHeader, Kind};
+use crate::formats::segment::{self, LogRole, SegmentHeader};
+use crate::formats::table::{ApplyError, Stream, Table};
+use crate::ids::{OwnerId, SegmentId, StreamId};
+use crate::limits::FRAME_BODY_MAX;
+use crate::os::clock;
+use crate::os::disk::{self, AppendFile, DiskError};
+use crate::seglog::batch::FrameBatch;
+use crate::seglog::recovery::Standing;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use thiserror::Error;
+
+/// Why an append was not done.
+#[derive(Debug, Error)]
+pub enum AppendError {
+    /// The disk refused. Nothing was accepted; the same batch may be appended again.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// A frame does not follow what the log holds: our mistake, or a peer's that was not judged before.
+    #[error("a frame does not fit the log: {0}")]
+    Unfit(#[from] ApplyError),
+    /// A body does not decompress.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+}
+
+/// When segments are synced by the writer itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Each segment when it is begun, its predecessor before that: an archive.
+    EachSegment,
+    /// By somebody else, now and then: a spool.
+    Elsewhere,
+}
+
+/// A segment file that is or was written by this process, and how far it is known to be on disk.
+#[derive(Debug)]
+pub struct OpenSegment {
+    /// The file.
+    pub file: AppendFile,
+    /// Its number.
+    pub number: u64,
+    /// Where its checkpoint ends.
+    pub checkpoint_end: u64,
+    durable: AtomicU64,
+    accepted: AtomicU64,
+}
+
+impl OpenSegment {
+    /// Below this offset all appends have returned.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Acquire) // pairs with the Release in SegmentLog::write
+    }
+
+    /// Below this offset the file is known to be on disk.
+    #[must_use]
+    pub fn durable(&self) -> u64 {
+        self.durable.load(Ordering::Acquire) // pairs with the fetch_max in sync
+    }
+
+    /// Syncs what was accepted before the call.
+    ///
+    /// # Errors
+    /// When the disk refuses: final for this segment.
+    pub fn sync(&self) -> Result<u64, DiskError> {
+        let accepted = self.accepted();
+        if self.durable() < accepted {
+            self.file.sync()?;
+            self.durable.fetch_max(accepted, Ordering::AcqRel);
+        }
+        Ok(accepted)
+    }
+}
+
+/// What a log is made for.
+#[derive(Clone, Debug)]
+pub struct LogIdentity {
+    /// Spool or archive.
+    pub role: LogRole,
+    /// The group.
+    pub group: String,
+    /// The sender or receiver.
+    pub owner: OwnerId,
+    /// Its run.
+    pub epoch: u64,
+}
+
+/// A log that this process appends to.
+pub struct SegmentLog {
+    identity: LogIdentity,
+    durability: Durability,
+    segment_bytes: u64,
+    directory: PathBuf,
+    next_number: u64,
+    table: Table,
+    active: Option<Active>,
+    decompressor: Decompressor,
+}
+
+struct Active {
+    segment: Arc<OpenSegment>,
+    id: SegmentId,
+    frames: u64,
+}
+
+impl SegmentLog {
+    /// A log that stands where `standing` says and continues with a new segment in `directory`.
+    #[must_use]
+    pub fn new(
+        identity: LogIdentity,
+        durability: Durability,
+        segment_bytes: u64,
+        directory: PathBuf,
+        standing: Standing,
+        decompressor: Decompressor,
+    ) -> Self {
+        let Standing { table, next_number, .. } = standing;
+        Self { identity, durability, segment_bytes, directory, next_number, table, active: None, decompressor }
+    }
+
+    /// The sum of all that was appended.
+    #[must_use]
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// The same, for what changes without a frame (a stream forgotten, a sender seen).
+    pub fn table_mut(&mut self) -> &mut Table {
+        &mut self.table
+    }
+
+    /// The segment that is appended to.
+    #[must_use]
+    pub fn active(&self) -> Option<&Arc<OpenSegment>> {
+        self.active.as_ref().map(|active| &active.segment)
+    }
+
+    /// The run and owner it writes as.
+    #[must_use]
+    pub fn identity(&self) -> &LogIdentity {
+        &self.identity
+    }
+
+    /// The directory of the next segment.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Whether the active segment is long enough to be finished before `more` bytes are appended.
+    #[must_use]
+    pub fn is_due(&self, more: usize) -> bool {
+        self.active.as_ref().is_some_and(|active| {
+            let used = active.segment.accepted() - active.segment.checkpoint_end;
+            used > 0 && used + more as u64 > self.segment_bytes
+        })
+    }
+
+    /// Appends `batch`, whose frames all carry the log on, to the active segment, and adds them to the table.
+    ///
+    /// # Errors
+    /// When a frame does not fit or the disk refuses. Nothing was accepted then, the table is as it was, and the batch may be
+    /// appended again.
+    pub fn append(&mut self, batch: &mut FrameBatch) -> Result<(), AppendError> {
+        if self.active.is_none() {
+            self.begin_segment()?;
+        }
+        let mut before = Vec::with_capacity(batch.frames().len());
+        let appended = self.add_to_table(batch, &mut before).and_then(|()| Ok(self.write(batch)?));
+        if appended.is_err() {
+            for (stream, known) in before.into_iter().rev() {
+                match known {
+                    Some(known) => self.table.streams.insert(stream, known),
+                    None => self.table.streams.remove(&stream),
+                };
+            }
+        }
+        appended
+    }
+
+    /// Adds the frames of `batch` to the table; `before` is how their streams were.
+    fn add_to_table(
+        &mut self,
+        batch: &FrameBatch,
+        before: &mut Vec<(StreamId, Option<Stream>)>,
+    ) -> Result<(), AppendError> {
+        for frame in batch.frames() {
+            let header = &frame.header;
+            before.push((header.stream, self.table.streams.get(&header.stream).cloned()));
+            let raw = if header.kind == Kind::Data && !header.has(frame::STATEMENTS) {
+                &[]
+            } else {
+                self.decompressor.raw(header, batch.body_of(frame))?
+            };
+            self.table.apply(header, raw)?;
+        }
+        Ok(())
+    }
+
+    /// Finishes the active segment with SEAL and begins the next one in `directory`.
+    ///
+    /// # Errors
+    /// When the disk refuses. The log stands as before, and this may be called again.
+    pub fn roll_into(&mut self, directory: &Path) -> Result<(), AppendError> {
+        self.seal()?;
+        directory.clone_into(&mut self.directory);
+        self.active = None;
+        self.begin_segment()?;
+        Ok(())
+    }
+
+    /// Leaves the active segment as it is, because it failed, and goes on in a new one.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn abandon_segment(&mut self) -> Result<(), DiskError> {
+        self.active = None;
+        self.begin_segment()
+    }
+
+    /// Finishes the active segment with SEAL; further appends begin a new one.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn finish(&mut self) -> Result<(), AppendError> {
+        self.seal()?;
+        self.active = None;
+        Ok(())
+    }
+
+    fn seal(&mut self) -> Result<(), AppendError> {
+        let Some(active) = &self.active else { return Ok(()) };
+        let body = Seal { frames: active.frames, offset: active.segment.accepted() }.encode();
+        let mut batch = FrameBatch::default();
+        batch.push(FrameHeader::plain(Kind::Seal, &body), &body);
+        self.write(&mut batch)?;
+        if let (Durability::EachSegment, Some(active)) = (self.durability, &self.active) {
+            active.segment.sync()?;
+        }
+        Ok(())
+    }
+
+    /// Begins the active segment: its header and checkpoint, with the durability of the log.
+    ///
+    /// # Errors
+    /// When the disk refuses. What was made of the segment is removed again where possible; otherwise it lies there
+    /// without a whole checkpoint and counts for nothing.
+    pub fn begin_segment(&mut self) -> Result<(), DiskError> {
+        disk::make_directory(&self.directory)?;
+        let number = self.next_number;
+        let path = self.directory.join(segment::file_name(number));
+        // A number is used once, whatever becomes of its file.
+        self.next_number += 1;
+        let active = self.write_head(&path, number).inspect_err(|_| {
+            let _ = disk::unlink(&path);
+        })?;
+        self.active = Some(active);
+        Ok(())
+    }
+
+    fn write_head(&self, path: &Path, number: u64) -> Result<Active, DiskError> {
+        let file = AppendFile::create(path)?;
+        let id = SegmentId::random();
+        let LogIdentity { role, group, owner, epoch } = self.identity.clone();
+        let created = clock::now_ns();
+        let mut bytes = SegmentHeader { role, segment: id, owner, epoch, number, created, group }.encode().to_vec();
+        let frames = put_checkpoint(&self.table, id, &mut bytes);
+        file.write_at(&bytes, 0)?;
+        let len = bytes.len() as u64;
+        let segment = Arc::new(OpenSegment {
+            file,
+            number,
+            checkpoint_end: len,
+            durable: AtomicU64::new(0),
+            accepted: AtomicU64::new(len),
+        });
+        if self.durability == Durability::EachSegment {
+            segment.sync()?;
+            disk::sync_directory(&self.directory)?;
+        }
+        Ok(Active { segment, id, frames })
+    }
+
+    fn write(&mut self, batch: &mut FrameBatch) -> Result<(), DiskError> {
+        let Some(active) = &mut self.active else { return Ok(()) };
+        let offset = active.segment.accepted();
+        let bytes = batch.sealed_for(active.id, offset, active.segment.durable());
+        active.segment.file.write_at(bytes, offset)?;
+        let end = offset + bytes.len() as u64;
+        active.frames += batch.frames().len() as u64;
+        active.segment.accepted.store(end, Ordering::Release); // pairs with the Acquire in OpenSegment::accepted
+        Ok(())
+    }
+}
+
+/// Appends the table as CHECKPOINT frames to `bytes`; says how many.
+fn put_checkpoint(table: &Table, salt: SegmentId, bytes: &mut Vec<u8>) -> u64 {
+    let items = checkpoint::encode(table);
+    let mut pieces: Vec<&[u8]> = items.chunks(FRAME_BODY_MAX).collect();
+    if pieces.is_empty() {
+        pieces.push(&[]);
+    }
+    let last = pieces.len() - 1;
+    for (number, piece) in pieces.iter().enumerate() {
+        let flags = if number == last { frame::LAST } else { 0 };
+        bytes.extend_from_slice(&FrameHeader::plain(Kind::Checkpoint, piece).with_flags(flags).seal(salt));
+        bytes.extend_from_slice(piece);
+    }
+    pieces.len() as u64
+}
