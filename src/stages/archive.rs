@@ -1,0 +1,386 @@
+//! Archive: the receiver's log of one group.
+//!
+//! Whatever is appended here is acknowledged only after a sync that began later; [`Archive::take_pending`] gives what such a sync covers, and
+//! [`Archive::synced`] is told when it is done. When a sync fails the archive goes back to what it knows to be on disk, in a new segment.
+
+use crate::formats::body::{Attach, End, Gap, GapReason};
+use crate::formats::checkpoint;
+use crate::formats::frame::{self, END_SPAN, FrameHeader, Kind};
+use crate::formats::segment::LogRole;
+use crate::formats::table::{Applied, ApplyError, Sender, StreamState, Table};
+use crate::formats::wire::{Held, Hello};
+use crate::ids::{OwnerId, StreamId};
+use crate::limits::SEGMENT_BYTES;
+use crate::os::disk::{self, DiskError};
+use crate::seglog::batch::FrameBatch;
+use crate::seglog::reader::SegmentError;
+use crate::seglog::recovery::{self, SegmentFile};
+use crate::seglog::writer::{AppendError, Durability, LogIdentity, OpenSegment, SegmentLog};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Why an archive cannot be opened.
+#[derive(Debug, Error)]
+pub enum ArchiveError {
+    /// The disk refused.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// A segment could not be read.
+    #[error(transparent)]
+    Segment(#[from] SegmentError),
+}
+
+/// Where archives lie: a path with `$GROUP` and, perhaps, `$DATE`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchivePattern(String);
+
+impl ArchivePattern {
+    /// From `-d`. A directory without variables means `DIR/$GROUP/$DATE`.
+    ///
+    /// # Errors
+    /// When groups would share a directory.
+    pub fn new(pattern: &str) -> Result<Self, String> {
+        if !pattern.contains('$') {
+            return Ok(Self(format!("{}/$GROUP/$DATE", pattern.trim_end_matches('/'))));
+        }
+        let rest = pattern.replace("$GROUP", "").replace("$DATE", "");
+        if !pattern.contains("$GROUP") {
+            return Err(format!("the directory {pattern:?} lacks $GROUP: every group needs a directory of its own"));
+        }
+        if rest.contains('$') {
+            return Err(format!("the directory {pattern:?} has a variable other than $GROUP and $DATE"));
+        }
+        Ok(Self(pattern.to_owned()))
+    }
+
+    /// The part before the first variable: where the lock is.
+    #[must_use]
+    pub fn base(&self) -> PathBuf {
+        let fixed = self.0.split('$').next().unwrap_or_default();
+        let directory = fixed.rfind('/').map_or("", |slash| &fixed[..slash.max(1)]);
+        if directory.is_empty() { PathBuf::from(".") } else { PathBuf::from(directory) }
+    }
+
+    /// The directory for `group` on `date`.
+    #[must_use]
+    pub fn directory(&self, group: &str, date: &str) -> PathBuf {
+        PathBuf::from(self.0.replace("$GROUP", group).replace("$DATE", date))
+    }
+
+    /// All segments of `group`, of every date, by number.
+    ///
+    /// # Errors
+    /// When a directory cannot be listed.
+    pub fn segments(&self, group: &str) -> Result<Vec<SegmentFile>, DiskError> {
+        let mut directories = vec![PathBuf::new()];
+        for component in self.0.replace("$GROUP", group).split_inclusive('/') {
+            let name = component.trim_end_matches('/');
+            let mut deeper = Vec::new();
+            for directory in directories {
+                if name.is_empty() {
+                    deeper.push(if directory.as_os_str().is_empty() { PathBuf::from("/") } else { directory });
+                } else if name.contains("$DATE") {
+                    deeper.extend(dated(&directory, name)?);
+                } else {
+                    deeper.push(directory.join(name));
+                }
+            }
+            directories = deeper;
+        }
+        let mut segments = Vec::new();
+        for directory in directories {
+            segments.extend(recovery::segments_in(&directory)?);
+        }
+        segments.sort();
+        Ok(segments)
+    }
+}
+
+/// The entries of `directory` whose names are `name` with some date for `$DATE`.
+fn dated(directory: &Path, name: &str) -> Result<Vec<PathBuf>, DiskError> {
+    let listed = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    let fits = |path: &PathBuf| {
+        let (before, after) = name.split_once("$DATE").unwrap_or((name, ""));
+        path.file_name()
+            .and_then(|entry| entry.to_str())
+            .and_then(|entry| entry.strip_prefix(before)?.strip_suffix(&after.replace("$DATE", "")))
+            .is_some_and(|date| date.len() == 10 && date.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'))
+    };
+    Ok(disk::entries(listed)?.into_iter().filter(fits).collect())
+}
+
+/// What a sync that begins now will cover.
+pub struct Pending {
+    /// The segment to sync.
+    pub segment: Arc<OpenSegment>,
+    /// Acknowledgements by connection.
+    pub acks: HashMap<u64, HashMap<StreamId, u64>>,
+}
+
+/// The archive of a group.
+pub struct Archive {
+    log: SegmentLog,
+    pattern: ArchivePattern,
+    date: String,
+    /// What is to be acknowledged, by connection, once it is synced.
+    pending: HashMap<u64, HashMap<StreamId, u64>>,
+    /// Where each stream ended at the last successful sync, if it has grown since the start.
+    durable: HashMap<StreamId, (u64, StreamState)>,
+    /// The same at the start.
+    at_start: HashMap<StreamId, (u64, StreamState)>,
+}
+
+impl Archive {
+    /// Recovers the archive of `group` under `pattern` and begins a new segment in the directory of `date`. Says what was damaged.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn open(pattern: &ArchivePattern, group: &str, date: &str) -> Result<(Self, Vec<String>), ArchiveError> {
+        let segments = pattern.segments(group)?;
+        let mut standing = recovery::recover(&segments)?;
+        let damages = std::mem::take(&mut standing.damages);
+        let last = standing.last.as_ref();
+        let identity = LogIdentity {
+            role: LogRole::Archive,
+            group: group.to_owned(),
+            owner: last.map_or_else(OwnerId::random, |last| last.owner),
+            epoch: last.map_or(1, |last| last.epoch + 1),
+        };
+        let at_start = positions(&standing.table);
+        let directory = pattern.directory(group, date);
+        let decompressor = crate::formats::codec::Decompressor::new().map_err(disk::at("prepare", &directory))?;
+        let mut log =
+            SegmentLog::new(identity, Durability::EachSegment, SEGMENT_BYTES, directory, standing, decompressor);
+        log.begin_segment()?;
+        let archive = Self {
+            log,
+            pattern: pattern.clone(),
+            date: date.to_owned(),
+            pending: HashMap::new(),
+            durable: HashMap::new(),
+            at_start,
+        };
+        Ok((archive, damages))
+    }
+
+    /// What the archive holds.
+    #[must_use]
+    pub fn table(&self) -> &Table {
+        self.log.table()
+    }
+
+    /// Whether a frame that takes positions carries its stream on.
+    ///
+    /// # Errors
+    /// When it does not follow.
+    pub fn judge(&self, header: &FrameHeader) -> Result<Applied, ApplyError> {
+        self.log.table().judge(header)
+    }
+
+    /// Stores who `hello` comes from, synced, and says what the archive has of that sender's streams.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn welcome(&mut self, hello: &Hello, now: u64) -> Result<Vec<Held>, AppendError> {
+        let sender = Sender { epoch: hello.epoch, start_id: hello.start_id, last_seen: now, refused: false };
+        let body = checkpoint::encode_sender(hello.sender, &sender);
+        let mut batch = FrameBatch::default();
+        batch.push(FrameHeader::plain(Kind::Checkpoint, &body).with_flags(frame::UPDATE), &body);
+        self.append(&mut batch)?;
+        if let Some(active) = self.log.active() {
+            active.sync()?;
+        }
+        let mine = self.log.table().streams.iter().filter(|(_, stream)| {
+            stream.sender == hello.sender && stream.state != StreamState::Forgotten
+        });
+        Ok(mine
+            .map(|(id, stream)| Held { stream: *id, position: stream.end, state: stream.state })
+            .collect())
+    }
+
+    /// Stores ATTACH and says up to where the archive has the stream.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn attach(&mut self, header: &FrameHeader, attach: &Attach) -> Result<u64, AppendError> {
+        let known = self.log.table().streams.get(&header.stream);
+        let news = known.is_none_or(|stream| {
+            stream.sender != attach.sender
+                || stream.state == StreamState::Forgotten
+                || attach.definitions.iter().any(|(id, definition)| stream.definitions.get(id) != Some(definition))
+        });
+        if news {
+            let body = attach.encode();
+            let mut batch = FrameBatch::default();
+            batch.push(FrameHeader::plain(Kind::Attach, &body).of_stream(header.stream, header.start, header.end), &body);
+            self.append(&mut batch)?;
+        }
+        Ok(self.log.table().streams.get(&header.stream).map_or(header.start, |stream| stream.end))
+    }
+
+    /// Appends frames that were judged to carry their streams on.
+    ///
+    /// # Errors
+    /// When the disk refuses; nothing was accepted then.
+    pub fn append(&mut self, batch: &mut FrameBatch) -> Result<(), AppendError> {
+        if self.log.is_due(batch.len()) {
+            let directory = self.log.directory().to_owned();
+            self.roll_into(&directory)?;
+        }
+        self.log.append(batch)
+    }
+
+    /// Promises connection `token` an acknowledgement of what the archive has of `stream`, once it is synced.
+    pub fn promise(&mut self, token: u64, stream: StreamId) {
+        if let Some(held) = self.log.table().streams.get(&stream) {
+            self.pending.entry(token).or_default().insert(stream, held.end);
+        }
+    }
+
+    /// Whether anything waits for a sync.
+    #[must_use]
+    pub fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// What a sync that begins now covers: all that was appended before.
+    pub fn take_pending(&mut self) -> Option<Pending> {
+        let segment = Arc::clone(self.log.active()?);
+        Some(Pending { segment, acks: std::mem::take(&mut self.pending) })
+    }
+
+    /// A sync of what was pending succeeded.
+    pub fn synced(&mut self, pending: &Pending) {
+        for (stream, position) in pending.acks.values().flatten() {
+            let state = match self.log.table().streams.get(stream) {
+                Some(held) if held.end == *position => held.state,
+                _ => StreamState::Open,
+            };
+            let durable = self.durable.entry(*stream).or_insert((0, StreamState::Open));
+            if *position >= durable.0 {
+                *durable = (*position, state);
+            }
+        }
+    }
+
+    /// A sync failed: goes back to what is known to be on disk, in a new segment. All connections are to be dropped.
+    ///
+    /// # Errors
+    /// When no new segment can be begun.
+    pub fn fall_back(&mut self) -> Result<(), DiskError> {
+        self.pending.clear();
+        for (id, stream) in &mut self.log.table_mut().streams {
+            let (end, state) = self
+                .durable
+                .get(id)
+                .or_else(|| self.at_start.get(id))
+                .copied()
+                .unwrap_or((stream.first, StreamState::Open));
+            (stream.end, stream.state) = (end, state);
+        }
+        self.log.abandon_segment()
+    }
+
+    /// The sender has nothing left of `streams`. Those without END get a GAP and END, and are reported as lost from their position.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn forget(&mut self, sender: OwnerId, streams: &[StreamId], now: u64) -> Result<Vec<(StreamId, u64)>, AppendError> {
+        let mut lost = Vec::new();
+        for id in streams {
+            let Some(stream) = self.log.table().streams.get(id).filter(|stream| stream.sender == sender) else { continue };
+            let (end, state) = (stream.end, stream.state);
+            let mut batch = FrameBatch::default();
+            if state == StreamState::Open {
+                let (gap, ended) = (Gap::because(GapReason::Forgotten).encode(), End::default().encode());
+                let mut header = FrameHeader::plain(Kind::Gap, &gap).of_stream(*id, end, end + END_SPAN);
+                header.time = now;
+                batch.push(header, &gap);
+                let mut header =
+                    FrameHeader::plain(Kind::End, &ended).of_stream(*id, end + END_SPAN, end + 2 * END_SPAN);
+                header.time = now;
+                batch.push(header, &ended);
+                self.append(&mut batch)?;
+                batch.clear();
+                lost.push((*id, end));
+            }
+            if let Some(stream) = self.log.table().streams.get(id) {
+                let mut forgotten = stream.clone();
+                forgotten.state = StreamState::Forgotten;
+                let body = checkpoint::encode_stream(*id, &forgotten);
+                batch.push(FrameHeader::plain(Kind::Checkpoint, &body).with_flags(frame::UPDATE), &body);
+                self.append(&mut batch)?;
+            }
+            self.durable.remove(id);
+        }
+        Ok(lost)
+    }
+
+    /// Begins the directory of `date` if it is a new one.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn turn_to(&mut self, date: &str) -> Result<(), AppendError> {
+        if self.date != date {
+            let directory = self.pattern.directory(&self.log.identity().group, date);
+            if directory != self.log.directory() {
+                self.roll_into(&directory)?;
+            }
+            date.clone_into(&mut self.date);
+        }
+        Ok(())
+    }
+
+    /// Finishes the active segment, synced.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn finish(&mut self) -> Result<(), AppendError> {
+        self.log.finish()
+    }
+
+    fn roll_into(&mut self, directory: &Path) -> Result<(), AppendError> {
+        self.log.table_mut().streams.retain(|_, stream| stream.state != StreamState::Forgotten);
+        self.log.roll_into(directory)
+    }
+}
+
+fn positions(table: &Table) -> HashMap<StreamId, (u64, StreamState)> {
+    table.streams.iter().map(|(id, stream)| (*id, (stream.end, stream.state))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lock_is_in_front_of_the_first_variable() {
+        let base = |pattern| ArchivePattern::new(pattern).unwrap().base();
+        assert_eq!(base("/var/lib/hog/archive"), PathBuf::from("/var/lib/hog/archive"));
+        assert_eq!(base("/a/b/x$GROUP/$DATE"), PathBuf::from("/a/b"));
+        assert_eq!(base("/$GROUP"), PathBuf::from("/"));
+        assert_eq!(base("$GROUP/$DATE"), PathBuf::from("."));
+        assert_eq!(base("logs"), PathBuf::from("logs"));
+    }
+
+    #[test]
+    fn groups_never_share_a_directory() {
+        assert!(ArchivePattern::new("/a/$DATE").is_err());
+        assert!(ArchivePattern::new("/a/$GROUP/$HOST").is_err());
+    }
+
+    #[test]
+    fn segments_are_found_across_dates_by_number() {
+        let dir = tempfile::tempdir().unwrap();
+        let pattern = ArchivePattern::new(dir.path().to_str().unwrap()).unwrap();
+        for (date, number) in [("2026.01.02", 2), ("2026.01.01", 1), ("notes", 3)] {
+            let directory = pattern.directory("g", date);
+            std::fs::create_dir_all(&directory).unwrap();
+            std::fs::write(directory.join(crate::formats::segment::file_name(number)), b"").unwrap();
+        }
+        let numbers: Vec<_> = pattern.segments("g").unwrap().iter().map(|segment| segment.number).collect();
+        assert_eq!(numbers, [1, 2]);
+    }
+}
