@@ -1,0 +1,80 @@
+//! What a connection still has to be told. Acknowledgements are cumulative, so a slow peer costs one entry for each stream, however long it
+//! takes nothing.
+
+use crate::formats::frame::{FrameHeader, Kind};
+use crate::formats::wire;
+use crate::ids::StreamId;
+use crate::os::net;
+use std::collections::HashMap;
+use std::io::Write;
+use std::net::{Shutdown, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+/// The letterbox of one connection.
+#[derive(Default)]
+pub struct AckBox {
+    state: Mutex<BoxState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct BoxState {
+    acked: HashMap<StreamId, u64>,
+    /// Answers that are not cumulative, in order: HAS, and the empty ACK to PING.
+    answers: Vec<(FrameHeader, Vec<u8>)>,
+    closed: bool,
+}
+
+impl AckBox {
+    /// Everything of these streams below their positions is on disk.
+    pub fn acknowledge(&self, acked: &HashMap<StreamId, u64>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        for (stream, position) in acked {
+            let place = state.acked.entry(*stream).or_default();
+            *place = (*place).max(*position);
+        }
+        self.changed.notify_one();
+    }
+
+    /// Sends an answer.
+    pub fn answer(&self, header: FrameHeader, body: Vec<u8>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.answers.push((header, body));
+        self.changed.notify_one();
+    }
+
+    /// The connection is over.
+    pub fn close(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.changed.notify_all();
+    }
+
+    /// Writes what comes in until the connection is over.
+    pub fn write_to(self: &Arc<Self>, mut stream: &TcpStream) {
+        let mut out = Vec::new();
+        loop {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            while state.acked.is_empty() && state.answers.is_empty() && !state.closed {
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            if state.closed {
+                return;
+            }
+            let acked: Vec<_> = state.acked.drain().collect();
+            let answers = std::mem::take(&mut state.answers);
+            drop(state);
+            out.clear();
+            for (header, body) in &answers {
+                net::put_frame(&mut out, header, body);
+            }
+            for acked in acked.chunks(wire::PER_FRAME) {
+                let body = wire::encode_ack(acked);
+                net::put_frame(&mut out, &FrameHeader::plain(Kind::Ack, &body), &body);
+            }
+            if stream.write_all(&out).is_err() {
+                let _ = stream.shutdown(Shutdown::Both); // the reading thread learns of it
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! A group's archive, shared by its connections and the thread that syncs it.
+//!
+//! Everything that is appended is appended under one lock, by a connection that is still the one its sender is served by: so WELCOME to a new
+//! connection follows the last append of the old one. The syncing thread takes what is pending, syncs outside of the lock, and then lets every
+//! connection acknowledge: one sync for all of them.
+
+use crate::exit::chain;
+use crate::formats::body::Attach;
+use crate::formats::frame::FrameHeader;
+use crate::formats::table::ApplyError;
+use crate::formats::wire::{Held, Hello, Refuse, RefuseCode};
+use crate::ids::{OwnerId, StreamId};
+use crate::modes::batchrecv::acks::AckBox;
+use crate::modes::recorder::Recorder;
+use crate::modes::stop::Stop;
+use crate::os::clock;
+use crate::seglog::batch::FrameBatch;
+use crate::seglog::writer::AppendError;
+use crate::stages::archive::{Archive, ArchiveError, ArchivePattern};
+use crate::stages::receive::{self, LiveConnection};
+use std::collections::HashMap;
+use std::net::{Shutdown, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tracing::{error, info, warn};
+
+/// How often the date is looked at, and a stop is noticed.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// A connection as its group knows it.
+struct Served {
+    live: LiveConnection,
+    sender: OwnerId,
+    acks: Arc<AckBox>,
+    stream: TcpStream,
+}
+
+/// The archive of one group, in use.
+pub struct GroupStore {
+    name: String,
+    state: Mutex<State>,
+    work: Condvar,
+    recorder: Recorder,
+}
+
+struct State {
+    archive: Archive,
+    /// By token.
+    served: HashMap<u64, Served>,
+    finished: bool,
+}
+
+/// Why a connection may not append.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another connection of its sender took over, or the archive fell back.
+    #[error("this connection is over: a newer one of its sender is served, or the archive had to go back")]
+    Fenced,
+    /// The frame does not follow.
+    #[error(transparent)]
+    Unfit(#[from] ApplyError),
+    /// The disk refused.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+}
+
+impl GroupStore {
+    /// Opens the archive of `name`.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn open(pattern: &ArchivePattern, name: &str, recorder: Recorder) -> Result<Self, ArchiveError> {
+        let (archive, damages) = Archive::open(pattern, name, &clock::local_date())?;
+        for damage in damages {
+            warn!("archive of group {name}: {damage}");
+            recorder.fault(&format!("archive of group {name}"), &damage);
+        }
+        let state = State { archive, served: HashMap::new(), finished: false };
+        Ok(Self { name: name.to_owned(), state: Mutex::new(state), work: Condvar::new(), recorder })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The archive's table and log change together or not at all, so a panic elsewhere leaves them sound.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins to serve a connection, the only one of its sender from now on, and says what is held of that sender's streams.
+    ///
+    /// # Errors
+    /// What to answer instead of WELCOME.
+    pub fn welcome(&self, hello: &Hello, token: u64, acks: &Arc<AckBox>, stream: &TcpStream) -> Result<Vec<Held>, Refuse> {
+        let cannot = |words: String| Refuse { code: RefuseCode::Storage, words };
+        let mut state = self.lock();
+        if state.finished {
+            return Err(cannot("the receiver is ending".to_owned()));
+        }
+        let known = state.archive.table().senders.get(&hello.sender).copied();
+        let old = state.served.values().find(|served| served.sender == hello.sender).map(|served| served.live);
+        receive::judge_hello(hello, known.as_ref(), old.as_ref())?;
+        if let Some(old) = old
+            && let Some(fenced) = state.served.remove(&old.token)
+        {
+            fenced.end();
+        }
+        let held = state
+            .archive
+            .welcome(hello, clock::now_ns())
+            .map_err(|error| cannot(format!("cannot store who the sender is: {}", chain(&error))))?;
+        let live = LiveConnection { epoch: hello.epoch, count: hello.count, token };
+        let stream = stream.try_clone().map_err(|error| cannot(error.to_string()))?;
+        state.served.insert(token, Served { live, sender: hello.sender, acks: Arc::clone(acks), stream });
+        // WELCOME says what was appended; an acknowledgement of it follows the next sync.
+        for held in &held {
+            state.archive.promise(token, held.stream);
+        }
+        self.work.notify_one();
+        Ok(held)
+    }
+
+    /// The connection is over.
+    pub fn leave(&self, token: u64) {
+        if let Some(served) = self.lock().served.remove(&token) {
+            served.end();
+        }
+    }
+
+    fn serving(&self, token: u64) -> Result<MutexGuard<'_, State>, StoreError> {
+        let state = self.lock();
+        if state.served.contains_key(&token) && !state.finished { Ok(state) } else { Err(StoreError::Fenced) }
+    }
+
+    /// Stores ATTACH; says up to where the stream is held.
+    ///
+    /// # Errors
+    /// When the connection is over or the disk refuses.
+    pub fn attach(&self, token: u64, header: &FrameHeader, attach: &Attach) -> Result<u64, StoreError> {
+        Ok(self.serving(token)?.archive.attach(header, attach)?)
+    }
+
+    /// Stores the one frame in `batch` if it carries its stream on, and promises an acknowledgement. When only its end is new, `rest` is asked for a
+    /// batch of that, from a position on.
+    ///
+    /// # Errors
+    /// When the connection is over, the frame does not follow, or the disk refuses.
+    pub fn store(
+        &self,
+        token: u64,
+        header: &FrameHeader,
+        batch: &mut FrameBatch,
+        rest: &mut dyn FnMut(&FrameBatch, u64) -> Result<FrameBatch, ApplyError>,
+    ) -> Result<(), StoreError> {
+        let mut state = self.serving(token)?;
+        match receive::judge_frame(state.archive.judge(header))? {
+            receive::Verdict::Drop => {}
+            receive::Verdict::Store => state.archive.append(batch)?,
+            receive::Verdict::StoreFrom(position) => state.archive.append(&mut rest(batch, position)?)?,
+        }
+        state.archive.promise(token, header.stream);
+        self.work.notify_one();
+        Ok(())
+    }
+
+    /// The sender has nothing left of `streams`.
+    ///
+    /// # Errors
+    /// When the connection is over or the disk refuses.
+    pub fn forget(&self, token: u64, streams: &[StreamId]) -> Result<(), StoreError> {
+        let mut state = self.serving(token)?;
+        let Some(sender) = state.served.get(&token).map(|served| served.sender) else { return Err(StoreError::Fenced) };
+        for (stream, position) in state.archive.forget(sender, streams, clock::now_ns())? {
+            let words = format!("its sender has nothing left of it, and no END came: lost from position {position} on");
+            warn!("group {}: stream {stream}: {words}", self.name);
+            self.recorder.loss(&format!("stream {stream}"), &words);
+        }
+        self.work.notify_one();
+        Ok(())
+    }
+
+    /// Syncs whatever is pending, again and again, until it is time to stop; turns to a new date at midnight.
+    ///
+    /// # Errors
+    /// When the archive can neither be synced nor go back.
+    pub fn sync_until(&self, stop: &Stop) -> Result<(), String> {
+        loop {
+            let mut state = self.lock();
+            if !state.archive.has_pending() && !stop.is_set() {
+                state = self.work.wait_timeout(state, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+            }
+            if let Err(error) = state.archive.turn_to(&clock::local_date()) {
+                warn!("group {}: cannot begin the directory of the new date: {}", self.name, chain(&error));
+            }
+            if !state.archive.has_pending() {
+                if stop.is_set() {
+                    return Ok(());
+                }
+                continue;
+            }
+            let Some(pending) = state.archive.take_pending() else { continue };
+            drop(state);
+            let synced = pending.segment.sync();
+            let mut state = self.lock();
+            match synced {
+                Ok(_) => {
+                    state.archive.synced(&pending);
+                    for (token, acked) in &pending.acks {
+                        if let Some(served) = state.served.get(token) {
+                            served.acks.acknowledge(acked);
+                        }
+                    }
+                }
+                Err(failure) => self.fall_back(&mut state, &chain(&failure))?,
+            }
+        }
+    }
+
+    /// A sync failed: nothing that was not synced before counts, and everybody starts again at WELCOME.
+    fn fall_back(&self, state: &mut State, words: &str) -> Result<(), String> {
+        error!("group {}: {words}: going back to what is known to be on disk", self.name);
+        self.recorder.fault(&format!("archive of group {}", self.name), words);
+        for (_, served) in state.served.drain() {
+            served.end();
+        }
+        state.archive.fall_back().map_err(|error| chain(&error))?;
+        info!("group {}: goes on in a new segment", self.name);
+        Ok(())
+    }
+
+    /// Finishes the archive; nothing is appended after that.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn finish(&self) -> Result<(), AppendError> {
+        let mut state = self.lock();
+        state.finished = true;
+        for (_, served) in state.served.drain() {
+            served.end();
+        }
+        state.archive.finish()
+    }
+}
+
+impl Served {
+    fn end(&self) {
+        self.acks.close();
+        let _ = self.stream.shutdown(Shutdown::Both); // it may be gone already
+    }
+}

@@ -1,0 +1,411 @@
+//! `hog batchsend`: drains the rings of its groups into their spools and ships these to every destination.
+//!
+//! For each group one drainer and, for each destination that is owed anything, one shipper; for all of them one thread that syncs the spools and one that
+//! writes hogstat.db. Every worker is supervised: what it holds in memory can be rebuilt from the spool.
+
+pub mod cursor;
+pub mod drainer;
+pub mod rings;
+pub mod shipper;
+
+use crate::exit::{ExitStatus, Failure, chain};
+use crate::formats::codec::Compression;
+use crate::formats::lock_record::SpoolIdentity;
+use crate::limits::SEGMENT_BYTES;
+use crate::modes::recorder::{Acknowledged, Recorder};
+use crate::modes::stop::Stop;
+use crate::modes::store::{self, Store, database_failure, lock_failure};
+use crate::modes::supervise;
+use crate::os::clock;
+use crate::os::disk;
+use crate::os::lock::DirectoryLock;
+use crate::stages::spool::{Spool, SpoolError, SpoolIndex};
+use crossbeam::channel::{Sender, unbounded};
+use drainer::{Drainer, DrainerReport};
+use hog_ring::GroupOptions;
+use hog_ring::doorbell::Doorbell;
+use hogstat::{NewSpool, RegionState, Role, Stat};
+use rings::RingSet;
+use shipper::{Shipper, ShipperOptions};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tracing::{info, warn};
+
+/// What the command line asks for.
+#[derive(Clone, Debug)]
+pub struct BatchsendOptions {
+    /// Groups to drain.
+    pub groups: Vec<String>,
+    /// Destinations, `HOST:PORT`.
+    pub destinations: Vec<String>,
+    /// Directory of the spools; `$GROUP` in it is the group, otherwise a directory of that name is made in it.
+    pub spool: String,
+    /// The store.
+    pub store: PathBuf,
+    /// Where the rings are.
+    pub shm_dir: PathBuf,
+    /// A batch leaves this long after its first record was drained.
+    pub batch_time: Duration,
+    /// A batch leaves with this many bytes.
+    pub batch_bytes: usize,
+    /// How bodies are compressed on the wire.
+    pub compression: Compression,
+    /// How often the spool is synced.
+    pub sync: Duration,
+    /// End once everything found at the start is delivered.
+    pub drain_and_exit: bool,
+}
+
+/// A receiver that refuses for good: its words, on their way to whoever ends the process.
+type Fatal = Sender<String>;
+
+/// How long workers have to end.
+const END_WITHIN: Duration = Duration::from_secs(4);
+
+/// One group while it runs.
+struct Group {
+    name: String,
+    index: Arc<SpoolIndex>,
+    identity: SpoolIdentity,
+    report: Arc<DrainerReport>,
+}
+
+/// The spool directory of `group`.
+#[must_use]
+pub fn spool_directory(pattern: &str, group: &str) -> PathBuf {
+    if pattern.contains("$GROUP") { PathBuf::from(pattern.replace("$GROUP", group)) } else { Path::new(pattern).join(group) }
+}
+
+/// Runs until SIGTERM, or until all is delivered if that was asked for.
+///
+/// # Errors
+/// When it cannot start, or a receiver refuses this sender for good.
+pub fn run(options: &BatchsendOptions) -> Result<ExitStatus, Failure> {
+    let stop = Stop::on_signals().map_err(|error| Failure::of(&error))?;
+    let mut store = Store::open(&options.store, Role::Batchsend)?;
+    let mut opened = Vec::new();
+    for group in &options.groups {
+        opened.push(open_group(options, &mut store, group)?);
+    }
+    let indexes: Vec<_> = opened.iter().map(|group| (group.index(), group.spool.identity())).collect();
+    let Store { stat, session, lock, .. } = store;
+    // The recorder outlives the workers, so that it hears of their end.
+    let recorder_stop = Stop::default();
+    let (recorder, recorder_thread) = Recorder::start(stat, session, &recorder_stop, acknowledged_in(indexes))
+        .map_err(|error| Failure::of(&error))?;
+    let (on_fatal, fatal) = unbounded();
+    let mut workers = Vec::new();
+    let mut groups = Vec::new();
+    let mut held = Vec::new();
+    for group in opened {
+        for region in &group.lost {
+            recorder.region_state(region.ring, RegionState::Lost, region.position);
+            recorder.loss(&format!("ring {}", region.ring), &region.words);
+        }
+        let (group, ring_lock) = start_group(options, group, &recorder, &stop, &on_fatal, &mut workers)
+            .map_err(|error| Failure::of(&error))?;
+        groups.push(group);
+        held.push(ring_lock);
+    }
+    workers.push(start_syncer(options, &groups, &recorder, &stop).map_err(|error| Failure::of(&error))?);
+
+    let mut failure = None;
+    while !stop.wait(Duration::from_millis(20)) {
+        if let Ok(words) = fatal.try_recv() {
+            let advice = "this spool was copied or restored; the receiver protects what it has";
+            failure = Some(Failure::new(ExitStatus::Unsafe, format!("{words}: {advice}")));
+            stop.set();
+        }
+        if options.drain_and_exit && groups.iter().all(Group::is_done) {
+            info!("all is delivered");
+            stop.set();
+        }
+    }
+    join_all(workers, Instant::now() + END_WITHIN);
+    let degraded = recorder.is_degraded();
+    drop(recorder);
+    recorder_stop.set();
+    join_all(vec![recorder_thread], Instant::now() + Duration::from_secs(1));
+    drop((held, lock));
+    match failure {
+        Some(failure) => Err(failure),
+        None if options.drain_and_exit && degraded => Ok(ExitStatus::Degraded),
+        None => Ok(ExitStatus::Done),
+    }
+}
+
+impl Group {
+    /// Whether all that was there at the start is drained and acknowledged.
+    fn is_done(&self) -> bool {
+        // Acquire pairs with the Release of the drainer, which wrote the goal before.
+        self.report.caught_up.load(Ordering::Acquire)
+            && self.report.goal.lock().is_ok_and(|goal| self.index.is_delivered_up_to(&goal))
+    }
+}
+
+/// Waits for threads to end, but no longer than until `deadline`: what they hold is safe at any instant.
+fn join_all(threads: Vec<JoinHandle<()>>, deadline: Instant) {
+    for thread in threads {
+        while !thread.is_finished() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        if thread.is_finished() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A region of an earlier session whose ring is nowhere.
+struct LostRegion {
+    ring: uuid::Uuid,
+    position: u64,
+    words: String,
+}
+
+/// A group whose locks and spool are had.
+struct OpenedGroup {
+    name: String,
+    spool: Spool,
+    ring_directory: PathBuf,
+    ring_lock: DirectoryLock,
+    doorbell: Doorbell,
+    lost: Vec<LostRegion>,
+}
+
+impl OpenedGroup {
+    fn index(&self) -> Arc<SpoolIndex> {
+        Arc::clone(self.spool.index())
+    }
+}
+
+fn open_group(options: &BatchsendOptions, store: &mut Store, group: &str) -> Result<OpenedGroup, Failure> {
+    let rings = GroupOptions::new(group).shm_dir(&options.shm_dir).open().map_err(|error| ring_failure(&error))?;
+    let ring_directory = rings.directory().to_owned();
+    let ring_lock = DirectoryLock::take(&ring_directory).map_err(|error| lock_failure(&error))?;
+    let doorbell = Doorbell::open(&ring_directory).map_err(|error| {
+        Failure::new(ExitStatus::Failed, format!("cannot open the doorbell in {}: {error}", ring_directory.display()))
+    })?;
+    let directory = spool_directory(&options.spool, group);
+    disk::make_directory(&directory).map_err(|error| Failure::of(&error))?;
+    let directory = std::fs::canonicalize(&directory)
+        .map_err(|error| Failure::new(ExitStatus::Failed, format!("cannot resolve {}: {error}", directory.display())))?;
+    let lock = DirectoryLock::take(&directory).map_err(|error| lock_failure(&error))?;
+    let known = Spool::identity_in_segments(&directory).map_err(|error| spool_failure(&error))?;
+    let identity = lock.raise_epoch(known).map_err(|error| Failure::of(&error))?;
+    let new = NewSpool {
+        group,
+        directory: &directory.display().to_string(),
+        sender: identity.sender.0,
+        epoch: identity.epoch,
+        destinations: &options.destinations,
+    };
+    store.stat.register_spool(store.session, &new, clock::now_db()).map_err(|error| database_failure(&error))?;
+    let owed = owed_to(&store.stat, identity, &options.destinations)?;
+    let opened = Spool::open(Arc::new(lock), &directory, group, identity, SEGMENT_BYTES, owed)
+        .map_err(|error| spool_failure(&error))?;
+    for damage in &opened.damages {
+        warn!("spool of group {group}: {damage}");
+        store
+            .stat
+            .record_fault(store.session, &directory.display().to_string(), damage, clock::now_db())
+            .map_err(|error| database_failure(&error))?;
+    }
+    let lost = lost_regions(&store.stat, group, &ring_directory)?;
+    Ok(OpenedGroup { name: group.to_owned(), spool: opened.spool, ring_directory, ring_lock, doorbell, lost })
+}
+
+/// The destinations of every run of the spool. Runs that the database does not know (it was lost) go to the destinations named now.
+fn owed_to(stat: &Stat, identity: SpoolIdentity, now: &[String]) -> Result<HashMap<u64, Vec<String>>, Failure> {
+    (1..=identity.epoch)
+        .map(|epoch| {
+            let named = stat.destinations_of(identity.sender.0, epoch).map_err(|error| database_failure(&error))?;
+            Ok((epoch, named.unwrap_or_else(|| now.to_vec())))
+        })
+        .collect()
+}
+
+/// The regions that earlier sessions left unfinished and whose memory is gone.
+fn lost_regions(stat: &Stat, group: &str, ring_directory: &Path) -> Result<Vec<LostRegion>, Failure> {
+    let unfinished = stat.unfinished_regions(group).map_err(|error| database_failure(&error))?;
+    if unfinished.is_empty() {
+        return Ok(Vec::new());
+    }
+    let here: Vec<_> = hog_ring::ring_files(ring_directory)
+        .map_err(|error| Failure::new(ExitStatus::Failed, format!("cannot list {}: {error}", ring_directory.display())))?
+        .iter()
+        .filter_map(|path| hog_ring::reader::RingReader::open(path).ok())
+        .map(|ring| ring.identity().uuid)
+        .collect();
+    Ok(unfinished
+        .into_iter()
+        .filter(|region| !here.contains(&region.ring))
+        .map(|region| {
+            let words = format!(
+                "the memory of ring {} ({}) of group {group} is gone; it was drained up to position {} at least, \
+                 and what was logged beyond is lost",
+                region.name, region.path, region.position
+            );
+            warn!("{words}");
+            LostRegion { ring: region.ring, position: region.position, words }
+        })
+        .collect())
+}
+
+fn ring_failure(error: &hog_ring::Error) -> Failure {
+    let status = match error {
+        hog_ring::Error::NotTmpfs { .. } => ExitStatus::Unsafe,
+        _ => ExitStatus::Failed,
+    };
+    Failure::new(status, chain(error))
+}
+
+fn spool_failure(error: &SpoolError) -> Failure {
+    match error {
+        SpoolError::Lock(error) => lock_failure(error),
+        other => Failure::of(other),
+    }
+}
+
+/// Starts the drainer and the shippers of a group.
+fn start_group(
+    options: &BatchsendOptions,
+    group: OpenedGroup,
+    recorder: &Recorder,
+    stop: &Stop,
+    on_fatal: &Fatal,
+    workers: &mut Vec<JoinHandle<()>>,
+) -> std::io::Result<(Group, DirectoryLock)> {
+    let OpenedGroup { name, spool, ring_directory, ring_lock, doorbell, .. } = group;
+    let (index, identity, report) = (Arc::clone(spool.index()), spool.identity(), Arc::new(DrainerReport::default()));
+    let ring_set = RingSet::new(&ring_directory);
+    let first =
+        Drainer::new(&name, spool, ring_set, doorbell, recorder.clone(), Arc::clone(&report), stop.clone());
+    workers.push(start_drainer(&name, &ring_directory, first, recorder, stop, &report)?);
+    let start_id = fastrand::u64(..);
+    let connections = Arc::new(AtomicU64::new(0));
+    for destination in index.destinations() {
+        let shipper = ShipperOptions {
+            group: name.clone(),
+            destination: destination.clone(),
+            identity,
+            start_id,
+            connections: Arc::clone(&connections),
+            compression: options.compression,
+            batch_bytes: options.batch_bytes,
+            batch_time: options.batch_time,
+        };
+        let mut shipper =
+            Shipper::new(shipper, Arc::clone(&index), recorder.clone(), stop.clone(), on_fatal.clone());
+        let title = format!("ship {name} to {destination}");
+        workers.push(supervise::spawn(&title, stop, recorder, move || shipper.run())?);
+    }
+    Ok((Group { name, index, identity, report }, ring_lock))
+}
+
+/// Starts the drainer. One that failed is followed by another, built from what the spool says.
+fn start_drainer(
+    name: &str,
+    ring_directory: &Path,
+    first: Drainer,
+    recorder: &Recorder,
+    stop: &Stop,
+    report: &Arc<DrainerReport>,
+) -> std::io::Result<JoinHandle<()>> {
+    let mut drainer = first;
+    let mut has_failed = false;
+    let (group, directory) = (name.to_owned(), ring_directory.to_owned());
+    let (again, report, stop_again) = (recorder.clone(), Arc::clone(report), stop.clone());
+    supervise::spawn(&format!("drain {name}"), stop, recorder, move || {
+        if has_failed {
+            let spool = drainer.spool().reopen().map_err(|error| chain(&error))?;
+            let doorbell = Doorbell::open(&directory).map_err(|error| error.to_string())?;
+            let rings = RingSet::new(&directory);
+            drainer =
+                Drainer::new(&group, spool, rings, doorbell, again.clone(), Arc::clone(&report), stop_again.clone());
+        }
+        has_failed = true; // until it returns
+        drainer.run()
+    })
+}
+
+/// Syncs the spools now and then, and tells the drainers up to where.
+fn start_syncer(
+    options: &BatchsendOptions,
+    groups: &[Group],
+    recorder: &Recorder,
+    stop: &Stop,
+) -> std::io::Result<JoinHandle<()>> {
+    let groups: Vec<_> = groups
+        .iter()
+        .map(|group| {
+            let directory = spool_directory(&options.spool, &group.name);
+            (group.name.clone(), Arc::clone(&group.index), Arc::clone(&group.report), directory)
+        })
+        .collect();
+    let (sync, recorder_again, stop_again) = (options.sync, recorder.clone(), stop.clone());
+    supervise::spawn("sync", stop, recorder, move || {
+        loop {
+            let stopping = stop_again.wait(sync);
+            for (name, index, report, directory) in &groups {
+                sync_spool(name, index, report, directory, &recorder_again)?;
+            }
+            if stopping {
+                return Ok(());
+            }
+        }
+    })
+}
+
+fn sync_spool(
+    group: &str,
+    index: &SpoolIndex,
+    report: &DrainerReport,
+    directory: &Path,
+    recorder: &Recorder,
+) -> Result<(), String> {
+    let ends = index.unsynced_ends();
+    let mut failed = false;
+    for segment in index.unsynced() {
+        if segment.durable() == 0 {
+            disk::sync_directory(directory).map_err(|error| chain(&error))?;
+        }
+        if !segment.file.has_failed()
+            && let Err(error) = segment.sync()
+        {
+            failed = true;
+            let words = format!("{}; this segment is not written to any more", chain(&error));
+            warn!("spool of group {group}: {words}");
+            recorder.fault(&segment.file.path().display().to_string(), &words);
+        }
+        index.synced(segment.number);
+    }
+    if !failed && let Ok(mut synced) = report.synced.lock() {
+        synced.extend(ends);
+    }
+    index.delete_delivered().map_err(|error| chain(&error))
+}
+
+/// What the recorder asks for now and then.
+fn acknowledged_in(groups: Vec<(Arc<SpoolIndex>, SpoolIdentity)>) -> Box<Acknowledged> {
+    Box::new(move || {
+        let mut all = Vec::new();
+        for (index, identity) in &groups {
+            for destination in index.destinations() {
+                let positions = index.acknowledged_by(&destination);
+                let positions = positions.into_iter().map(|(stream, position)| (stream.0, position)).collect();
+                all.push((identity.sender.0, destination, positions));
+            }
+        }
+        all
+    })
+}
+
+/// The default directory of the spools.
+#[must_use]
+pub fn default_spool() -> String {
+    Path::new(store::STATE_DIRECTORY).join("spool").display().to_string()
+}

@@ -1,0 +1,174 @@
+//! The rings of a group as the drainer holds them, and the scan of the directory that finds them.
+
+use crate::ids::StreamId;
+use hog_ring::owner::OwnerWord;
+use hog_ring::reader::{OpenError, RingReader};
+use hog_ring::record::{self, Walk};
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// A ring that is being drained.
+pub struct RingHandle {
+    /// The mapped ring.
+    pub reader: RingReader,
+    /// Position up to which it is in the spool, or in the batch that goes there next.
+    pub drained: u64,
+    /// Age of the life at `drained`.
+    pub born: u64,
+    /// The spool has its ATTACH.
+    pub attached: bool,
+    /// END is in the batch: the file goes once that is appended.
+    pub ending: bool,
+    /// It cannot be trusted any more.
+    pub condemned: bool,
+    /// The dead or gone owner after which it is kept for an heir.
+    pub kept: Option<OwnerWord>,
+    /// Its owner was alive when it was found.
+    pub seen_living: bool,
+}
+
+impl RingHandle {
+    /// The ring's stream.
+    #[must_use]
+    pub fn stream(&self) -> StreamId {
+        StreamId(self.reader.identity().uuid)
+    }
+
+    /// The tail as it is now, or what was drained if it makes no sense.
+    #[must_use]
+    pub fn tail_hint(&self) -> u64 {
+        self.reader.tail(self.drained).unwrap_or(self.drained)
+    }
+
+    /// The age of the life at `position`: of the adoption, unless that is still ahead in the ring.
+    #[must_use]
+    pub fn born_at(&self, position: u64) -> u64 {
+        let (created, adopted) = (self.reader.identity().created, self.reader.adopted());
+        if adopted == 0 {
+            return created;
+        }
+        let Ok(tail) = self.reader.tail(position) else { return adopted };
+        let Ok(len) = usize::try_from(tail - position) else { return adopted };
+        let mut ahead = vec![0; len];
+        if self.reader.copy(position, &mut ahead).is_err() {
+            return adopted;
+        }
+        let is_ahead = Walk::new(&ahead).map_while(Result::ok).any(|(_, header, payload)| {
+            header.kind == record::Kind::Abort && record::adoption_time(payload) == Some(adopted)
+        });
+        if is_ahead { created } else { adopted }
+    }
+}
+
+/// What a scan found.
+pub enum Found {
+    /// A ring that was not known.
+    Ring(Box<RingHandle>),
+    /// A file that is called a ring and cannot be drained; said once for each file.
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        words: String,
+    },
+}
+
+/// The rings of one group.
+pub struct RingSet {
+    directory: PathBuf,
+    rings: HashMap<StreamId, RingHandle>,
+    /// Files (device and inode) that were looked at: the stream of a ring, or nothing for one that was reported.
+    seen: HashMap<(u64, u64), Option<StreamId>>,
+}
+
+impl RingSet {
+    /// The rings in `directory`; none is known before the first scan.
+    #[must_use]
+    pub fn new(directory: &Path) -> Self {
+        Self { directory: directory.to_owned(), rings: HashMap::new(), seen: HashMap::new() }
+    }
+
+    /// All rings.
+    pub fn iter(&self) -> impl Iterator<Item = (StreamId, &RingHandle)> {
+        self.rings.iter().map(|(stream, ring)| (*stream, ring))
+    }
+
+    /// One ring.
+    #[must_use]
+    pub fn get(&self, stream: StreamId) -> Option<&RingHandle> {
+        self.rings.get(&stream)
+    }
+
+    /// One ring, to change it.
+    pub fn get_mut(&mut self, stream: StreamId) -> Option<&mut RingHandle> {
+        self.rings.get_mut(&stream)
+    }
+
+    /// Takes a ring in.
+    pub fn insert(&mut self, ring: RingHandle) {
+        self.rings.insert(ring.stream(), ring);
+    }
+
+    /// Gives a ring up.
+    pub fn remove(&mut self, stream: StreamId) -> Option<RingHandle> {
+        self.rings.remove(&stream)
+    }
+
+    /// Looks through the directory for files that were not there before.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn scan(&mut self) -> io::Result<Vec<Found>> {
+        let mut found = Vec::new();
+        let mut present = HashSet::new();
+        for path in hog_ring::ring_files(&self.directory)? {
+            let Ok(metadata) = std::fs::symlink_metadata(&path) else { continue }; // renamed or unlinked meanwhile
+            let file = (metadata.dev(), metadata.ino());
+            present.insert(file);
+            if let Some(known) = self.seen.get(&file) {
+                // A retired ring whose name was wanted is called by its uuid now.
+                if let Some(ring) = known.and_then(|stream| self.rings.get_mut(&stream))
+                    && ring.reader.path() != path
+                {
+                    ring.reader.set_path(path);
+                }
+                continue;
+            }
+            match RingReader::open(&path) {
+                Ok(reader) => {
+                    self.seen.insert(file, Some(StreamId(reader.identity().uuid)));
+                    if self.rings.contains_key(&StreamId(reader.identity().uuid)) {
+                        let words = "another ring has the same uuid: is this a copy?".to_owned();
+                        found.push(Found::Unreadable { path, words });
+                    } else {
+                        found.push(Found::Ring(Box::new(handle(reader))));
+                    }
+                }
+                Err(OpenError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    found.push(Found::Unreadable { path, words: crate::exit::chain(&error) });
+                    self.seen.insert(file, None);
+                }
+            }
+        }
+        // An inode that went may come back as another ring.
+        self.seen.retain(|file, _| present.contains(file));
+        Ok(found)
+    }
+}
+
+fn handle(mut reader: RingReader) -> RingHandle {
+    let seen_living = matches!(reader.liveness(), hog_ring::reader::Liveness::Living);
+    RingHandle {
+        reader,
+        drained: 0,
+        born: 0,
+        attached: false,
+        ending: false,
+        condemned: false,
+        kept: None,
+        seen_living,
+    }
+}

@@ -1,0 +1,13 @@
+//! The modes: threads, loops and shutdown around the stages.
+
+pub mod batchrecv;
+pub mod batchsend;
+pub mod cat;
+pub mod demo;
+pub mod engine;
+pub mod recorder;
+pub mod status;
+pub mod stop;
+pub mod store;
+pub mod supervise;
+pub mod verify;

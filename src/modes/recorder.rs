@@ -1,0 +1,221 @@
+//! The one thread that writes to hogstat.db. Whoever has something to record hands it over and goes on: the database is never on the
+//! data path, and may be slow, locked or on a full disk.
+
+use crate::modes::stop::Stop;
+use crate::os::clock;
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use hogstat::{NewRegion, RegionState, SenderStatus, SessionId, Stat};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+use tracing::warn;
+use uuid::Uuid;
+
+/// A region as the drainer met it.
+#[derive(Clone, Debug)]
+pub struct RegionMet {
+    /// The ring's uuid.
+    pub ring: Uuid,
+    /// Its group.
+    pub group: String,
+    /// The producer's name.
+    pub name: String,
+    /// Its file.
+    pub path: String,
+    /// Its creation, CLOCK_BOOTTIME, nanoseconds.
+    pub created: u64,
+    /// The boot of that clock.
+    pub boot: Uuid,
+    /// Its capacity in bytes.
+    pub capacity: u64,
+    /// Position from which it is drained.
+    pub position: u64,
+}
+
+enum Note {
+    Region(RegionMet),
+    RegionState(Uuid, RegionState, u64),
+    Sender(String, String, SenderStatus),
+    Connection { remote: String, port: u16, group: String, sender: Uuid },
+    Fault(String, String),
+}
+
+/// Takes what is to be recorded. Clones feed the same thread.
+#[derive(Clone)]
+pub struct Recorder {
+    notes: Sender<Note>,
+    degraded: Arc<AtomicBool>,
+}
+
+/// Acknowledged positions are noted at most this often.
+const ACKS_EVERY: Duration = Duration::from_secs(1);
+
+/// Says what every destination has acknowledged: (sender, address, positions).
+pub type Acknowledged = dyn FnMut() -> Vec<(Uuid, String, Vec<(Uuid, u64)>)> + Send;
+
+impl Recorder {
+    /// A recorder for those who record nothing, such as tests.
+    #[must_use]
+    pub fn to_nowhere() -> Self {
+        Self { notes: unbounded().0, degraded: Arc::default() }
+    }
+
+    /// Starts the thread, which ends once `stop` is set and all is written. `acknowledged` is asked now and then.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn start(
+        stat: Stat,
+        session: SessionId,
+        stop: &Stop,
+        acknowledged: Box<Acknowledged>,
+    ) -> std::io::Result<(Self, JoinHandle<()>)> {
+        let (notes, taken) = unbounded();
+        let recorder = Self { notes, degraded: Arc::default() };
+        let stop = stop.clone();
+        let mut writer = Writer { stat, session, acknowledged, noted: HashMap::new() };
+        let thread = Builder::new().name("recorder".into()).spawn(move || writer.run(&taken, &stop))?;
+        Ok((recorder, thread))
+    }
+
+    /// A ring was met.
+    pub fn region(&self, region: RegionMet) {
+        self.note(Note::Region(region));
+    }
+
+    /// A ring's state changed.
+    pub fn region_state(&self, ring: Uuid, state: RegionState, position: u64) {
+        self.note(Note::RegionState(ring, state, position));
+    }
+
+    /// A destination's state changed.
+    pub fn sender_state(&self, group: &str, address: &str, status: SenderStatus) {
+        self.note(Note::Sender(group.to_owned(), address.to_owned(), status));
+    }
+
+    /// A sender connected.
+    pub fn connection(&self, remote: std::net::SocketAddr, group: &str, sender: Uuid) {
+        let (address, port) = (remote.ip().to_string(), remote.port());
+        self.note(Note::Connection { remote: address, port, group: group.to_owned(), sender });
+    }
+
+    /// Something went wrong with `object`, and nothing was lost by it.
+    pub fn fault(&self, object: &str, what: &str) {
+        self.note(Note::Fault(object.to_owned(), what.to_owned()));
+    }
+
+    /// Something of `object` is lost.
+    pub fn loss(&self, object: &str, what: &str) {
+        self.degraded.store(true, Ordering::Relaxed);
+        self.fault(object, what);
+    }
+
+    /// Whether anything was lost.
+    #[must_use]
+    pub fn is_degraded(&self) -> bool {
+        self.degraded.load(Ordering::Relaxed)
+    }
+
+    fn note(&self, note: Note) {
+        let _ = self.notes.send(note); // nobody listens any more: the process is ending
+    }
+}
+
+struct Writer {
+    stat: Stat,
+    session: SessionId,
+    acknowledged: Box<Acknowledged>,
+    /// What was noted last, by sender, address and stream.
+    noted: HashMap<(Uuid, String), HashMap<Uuid, u64>>,
+}
+
+impl Writer {
+    fn run(&mut self, notes: &Receiver<Note>, stop: &Stop) {
+        let mut acks_due = Instant::now() + ACKS_EVERY;
+        loop {
+            match notes.recv_timeout(Duration::from_millis(200)) {
+                Ok(note) => self.write(stop, "an event", &mut |writer| writer.enter(&note)),
+                Err(RecvTimeoutError::Timeout) if !stop.is_set() => {}
+                Err(_) => break,
+            }
+            if Instant::now() >= acks_due {
+                self.write(stop, "acknowledgements", &mut Self::enter_acknowledged);
+                acks_due = Instant::now() + ACKS_EVERY;
+            }
+        }
+        self.write(stop, "acknowledgements", &mut Self::enter_acknowledged);
+        let now = clock::now_db();
+        self.write(stop, "the end of the session", &mut |writer| writer.stat.close_session(writer.session, now));
+    }
+
+    /// Tries until it works, the database is of no use, or it is time to end.
+    fn write(&mut self, stop: &Stop, what: &str, enter: &mut dyn FnMut(&mut Self) -> Result<(), hogstat::Error>) {
+        let mut said = false;
+        loop {
+            match enter(self) {
+                Ok(()) => return,
+                Err(error @ (hogstat::Error::Busy { .. } | hogstat::Error::Full { .. })) => {
+                    if !said {
+                        warn!("{what} waits for the database: {error}");
+                        said = true;
+                    }
+                    if stop.wait(Duration::from_secs(1)) {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    warn!("{what} could not be recorded: {}", crate::exit::chain(&error));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn enter(&mut self, note: &Note) -> Result<(), hogstat::Error> {
+        let (stat, session, now) = (&mut self.stat, self.session, clock::now_db());
+        match note {
+            Note::Region(met) => {
+                let region = NewRegion {
+                    ring: met.ring,
+                    group: &met.group,
+                    name: &met.name,
+                    path: &met.path,
+                    created: met.created,
+                    boot: met.boot,
+                    capacity: met.capacity,
+                    position: met.position,
+                };
+                stat.register_region(session, &region, now)
+            }
+            Note::RegionState(ring, state, position) => stat.region_state(session, *ring, *state, *position, now),
+            Note::Sender(group, address, status) => stat.sender_state(session, group, address, *status, now),
+            Note::Connection { remote, port, group, sender } => {
+                stat.record_connection(session, remote, *port, group, *sender, now)
+            }
+            Note::Fault(object, what) => stat.record_fault(session, object, what, now),
+        }
+    }
+
+    fn enter_acknowledged(&mut self) -> Result<(), hogstat::Error> {
+        let now = clock::now_db();
+        for (sender, address, positions) in (self.acknowledged)() {
+            let noted = self.noted.entry((sender, address.clone())).or_default();
+            let news: Vec<_> =
+                positions.iter().copied().filter(|(stream, position)| noted.get(stream) != Some(position)).collect();
+            if !news.is_empty() {
+                self.stat.note_acknowledged(sender, &address, &news, now)?;
+                noted.extend(news);
+            }
+            // What is forgotten need not be remembered here either.
+            let present: HashMap<_, _> = positions.into_iter().collect();
+            let gone: Vec<_> = noted.keys().filter(|stream| !present.contains_key(stream)).copied().collect();
+            if !gone.is_empty() {
+                self.stat.forget_acknowledged(sender, &address, &gone)?;
+                noted.retain(|stream, _| present.contains_key(stream));
+            }
+        }
+        Ok(())
+    }
+}
