@@ -190,8 +190,9 @@ fn group(text: &str) -> Result<String, String> {
 }
 
 fn size(text: &str) -> Result<u64, String> {
-    let size: ByteSize =
-        text.parse().map_err(|_| "expected a size: bytes, or a number with KiB, MiB, GiB, KB, MB or GB".to_owned())?;
+    let size: ByteSize = text
+        .parse()
+        .map_err(|_| "expected a size: bytes, or a number with KiB, MiB, GiB, KB, MB or GB".to_owned())?;
     Ok(size.as_u64())
 }
 
@@ -213,14 +214,23 @@ impl Cli {
             Mode::Engine(args) => engine::run(&args.try_into()?),
             Mode::Batchsend(args) => batchsend::run(&args.try_into()?),
             Mode::Batchrecv(args) => batchrecv::run(&args.try_into()?),
-            Mode::Cat(args) => cat::run(&CatOptions { paths: args.paths, format: args.format }),
-            Mode::Verify(args) => verify::run(&VerifyOptions { paths: args.paths, format: args.format }),
+            Mode::Cat(args) => cat::run(&CatOptions {
+                paths: args.paths,
+                format: args.format,
+            }),
+            Mode::Verify(args) => verify::run(&VerifyOptions {
+                paths: args.paths,
+                format: args.format,
+            }),
             Mode::Status(args) => status::run(&StatusOptions {
                 store: args.store_dir.unwrap_or_else(|| store::default_store("batchsend")),
                 shm_dir: args.shm.shm_dir,
                 format: args.format,
             }),
-            Mode::Demo(args) => demo::run(&DemoOptions { file: args.file, shm_dir: args.shm.shm_dir }),
+            Mode::Demo(args) => demo::run(&DemoOptions {
+                file: args.file,
+                shm_dir: args.shm.shm_dir,
+            }),
         }
     }
 }
@@ -276,9 +286,16 @@ impl TryFrom<BatchrecvArgs> for BatchrecvOptions {
             let directory = Path::new(store::STATE_DIRECTORY).join("archive");
             ArchivePattern::new(&directory.display().to_string())
         };
-        let pattern = args.dir.map_or_else(default, Ok).map_err(|words| Failure::new(ExitStatus::Usage, words))?;
+        let pattern = args
+            .dir
+            .map_or_else(default, Ok)
+            .map_err(|words| Failure::new(ExitStatus::Usage, words))?;
         let store = args.store_dir.unwrap_or_else(|| store::default_store("batchrecv"));
-        Ok(Self { listen: args.listen, pattern, store })
+        Ok(Self {
+            listen: args.listen,
+            pattern,
+            store,
+        })
     }
 }
 

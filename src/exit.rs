@@ -24,8 +24,15 @@ pub enum ExitStatus {
 
 impl ExitStatus {
     /// All statuses, in order.
-    pub const ALL: [Self; 7] =
-        [Self::Done, Self::Failed, Self::Usage, Self::Locked, Self::Integrity, Self::Degraded, Self::Unsafe];
+    pub const ALL: [Self; 7] = [
+        Self::Done,
+        Self::Failed,
+        Self::Usage,
+        Self::Locked,
+        Self::Integrity,
+        Self::Degraded,
+        Self::Unsafe,
+    ];
 
     /// What the manual says of it.
     #[must_use]
@@ -60,7 +67,10 @@ pub struct Failure {
 impl Failure {
     /// A failure of `status` with the words `message`.
     pub fn new(status: ExitStatus, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
+        Self {
+            status,
+            message: message.into(),
+        }
     }
 
     /// Status 1 with an error and all its causes as the words.

@@ -44,9 +44,15 @@ pub const HANDSHAKE_MAX: std::time::Duration = std::time::Duration::from_secs(10
 pub const LINE_MAX: usize = 16 << 20;
 
 const _: () = {
-    assert!(APPEND_MAX >= 4 * hog_ring::limits::UNFRAGMENTED_MAX, "a frame holds the longest unbroken transaction");
+    assert!(
+        APPEND_MAX >= 4 * hog_ring::limits::UNFRAGMENTED_MAX,
+        "a frame holds the longest unbroken transaction"
+    );
     assert!(FRAME_BODY_MAX >= 4 * hog_ring::limits::UNFRAGMENTED_MAX);
-    assert!(DEFINITIONS_MAX + 4096 <= FRAME_BODY_MAX, "an ATTACH holds all definitions");
-    assert!(WINDOW_BYTES as usize >= 2 * FRAME_BODY_MAX);
-    assert!(SEGMENT_BYTES as usize >= 2 * APPEND_MAX);
+    assert!(
+        DEFINITIONS_MAX + 4096 <= FRAME_BODY_MAX,
+        "an ATTACH holds all definitions"
+    );
+    assert!(WINDOW_BYTES >= 2 * FRAME_BODY_MAX as u64);
+    assert!(SEGMENT_BYTES >= 2 * APPEND_MAX as u64);
 };

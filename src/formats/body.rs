@@ -54,7 +54,11 @@ pub(crate) fn take_u8(bytes: &mut &[u8], what: &'static str) -> Result<u8, BodyE
 pub(crate) fn take_bytes<'a>(bytes: &mut &'a [u8], most: usize, what: &'static str) -> Result<&'a [u8], BodyError> {
     let len = take_u32(bytes, what)? as usize;
     if len > most {
-        return Err(BodyError::Bound { what, found: len as u64, most: most as u64 });
+        return Err(BodyError::Bound {
+            what,
+            found: len as u64,
+            most: most as u64,
+        });
     }
     let (front, rest) = bytes.split_at_checked(len).ok_or(BodyError::Short(what))?;
     *bytes = rest;
@@ -63,11 +67,17 @@ pub(crate) fn take_bytes<'a>(bytes: &mut &'a [u8], most: usize, what: &'static s
 
 pub(crate) fn take_text(bytes: &mut &[u8], most: usize, what: &'static str) -> Result<String, BodyError> {
     let text = take_bytes(bytes, most, what)?;
-    std::str::from_utf8(text).map(str::to_owned).map_err(|_| BodyError::Text(what))
+    std::str::from_utf8(text)
+        .map(str::to_owned)
+        .map_err(|_| BodyError::Text(what))
 }
 
 pub(crate) fn finished(bytes: &[u8]) -> Result<(), BodyError> {
-    if bytes.is_empty() { Ok(()) } else { Err(BodyError::Long(bytes.len())) }
+    if bytes.is_empty() {
+        Ok(())
+    } else {
+        Err(BodyError::Long(bytes.len()))
+    }
 }
 
 pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -194,7 +204,11 @@ impl Gap {
     /// A gap of which only the reason is known.
     #[must_use]
     pub fn because(reason: GapReason) -> Self {
-        Self { reason, records: 0, bytes: 0 }
+        Self {
+            reason,
+            records: 0,
+            bytes: 0,
+        }
     }
 
     /// Its bytes.
@@ -218,7 +232,13 @@ impl Gap {
             3 => GapReason::SpoolDamaged,
             4 => GapReason::Dropped,
             5 => GapReason::Forgotten,
-            found => return Err(BodyError::Bound { what: "reason", found: found.into(), most: 5 }),
+            found => {
+                return Err(BodyError::Bound {
+                    what: "reason",
+                    found: found.into(),
+                    most: 5,
+                });
+            }
         };
         let gap = Self {
             reason,
@@ -239,7 +259,10 @@ fn pair(first: u64, second: u64) -> Vec<u8> {
 }
 
 fn take_pair(mut bytes: &[u8]) -> Result<(u64, u64), BodyError> {
-    let pair = (take_u64(&mut bytes, "first total")?, take_u64(&mut bytes, "second total")?);
+    let pair = (
+        take_u64(&mut bytes, "first total")?,
+        take_u64(&mut bytes, "second total")?,
+    );
     finished(bytes)?;
     Ok(pair)
 }
@@ -309,7 +332,11 @@ mod tests {
             definitions: Definitions::default(),
         };
         assert_eq!(Attach::decode(&attach.encode()), Ok(attach));
-        let gap = Gap { reason: GapReason::Dropped, records: 1, bytes: 2 };
+        let gap = Gap {
+            reason: GapReason::Dropped,
+            records: 1,
+            bytes: 2,
+        };
         assert_eq!(Gap::decode(&gap.encode()), Ok(gap));
         let end = End { records: 1, bytes: 2 };
         assert_eq!(End::decode(&end.encode()), Ok(end));

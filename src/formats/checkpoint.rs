@@ -25,7 +25,11 @@ pub fn encode(table: &Table) -> Vec<u8> {
     for (id, sender) in &table.senders {
         items.sender(*id, sender);
     }
-    for (id, stream) in table.streams.iter().filter(|(_, stream)| stream.state != StreamState::Forgotten) {
+    for (id, stream) in table
+        .streams
+        .iter()
+        .filter(|(_, stream)| stream.state != StreamState::Forgotten)
+    {
         items.stream(*id, stream);
     }
     items.out
@@ -79,7 +83,13 @@ pub fn amend(table: &mut Table, mut bytes: &[u8]) -> Result<(), BodyError> {
                 let (id, sender) = take_sender(&mut item)?;
                 table.senders.insert(id, sender);
             }
-            found => return Err(BodyError::Bound { what: "tag", found: found.into(), most: SENDER.into() }),
+            found => {
+                return Err(BodyError::Bound {
+                    what: "tag",
+                    found: found.into(),
+                    most: SENDER.into(),
+                });
+            }
         }
         finished(item)?;
     }
@@ -143,10 +153,7 @@ impl Items {
     }
 }
 
-fn take_stream(
-    item: &mut &[u8],
-    sets: &HashMap<u32, Arc<Definitions>>,
-) -> Result<(StreamId, Stream), BodyError> {
+fn take_stream(item: &mut &[u8], sets: &HashMap<u32, Arc<Definitions>>) -> Result<(StreamId, Stream), BodyError> {
     let id = StreamId(take_uuid(item, "stream")?);
     let first = take_u64(item, "first position")?;
     let end = take_u64(item, "end position")?;
@@ -154,7 +161,13 @@ fn take_stream(
         0 => StreamState::Open,
         1 => StreamState::Ended,
         2 => StreamState::Forgotten,
-        found => return Err(BodyError::Bound { what: "state", found: found.into(), most: 2 }),
+        found => {
+            return Err(BodyError::Bound {
+                what: "state",
+                found: found.into(),
+                most: 2,
+            });
+        }
     };
     let number = take_u32(item, "number of definitions")?;
     let definitions = sets.get(&number).cloned().ok_or(BodyError::Bound {
@@ -213,7 +226,15 @@ mod tests {
         let mut table = Table::default();
         table.streams.insert(StreamId::random(), stream(StreamState::Open));
         table.streams.insert(StreamId::random(), stream(StreamState::Ended));
-        table.senders.insert(OwnerId::random(), Sender { epoch: 1, start_id: 2, last_seen: 3, refused: true });
+        table.senders.insert(
+            OwnerId::random(),
+            Sender {
+                epoch: 1,
+                start_id: 2,
+                last_seen: 3,
+                refused: true,
+            },
+        );
         table
     }
 
@@ -233,7 +254,10 @@ mod tests {
     #[test]
     fn equal_sets_of_definitions_are_written_once() {
         let mut items = Items::default();
-        assert_eq!(items.definitions(&Definitions::default()), items.definitions(&Definitions::default()));
+        assert_eq!(
+            items.definitions(&Definitions::default()),
+            items.definitions(&Definitions::default())
+        );
     }
 
     proptest! {

@@ -22,7 +22,13 @@ impl FromStr for Compression {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let level = |level: &str| level.parse().ok().filter(|level| (1..=19).contains(level)).map(Self::Zstd);
+        let level = |level: &str| {
+            level
+                .parse()
+                .ok()
+                .filter(|level| (1..=19).contains(level))
+                .map(Self::Zstd)
+        };
         match text {
             "none" => Some(Self::None),
             "lz4" => Some(Self::Lz4),
@@ -88,20 +94,28 @@ impl Compressor {
             Compression::Zstd(level) => Some(zstd::bulk::Compressor::new(level)?),
             Compression::None | Compression::Lz4 => None,
         };
-        Ok(Self { zstd, lz4: compression == Compression::Lz4 })
+        Ok(Self {
+            zstd,
+            lz4: compression == Compression::Lz4,
+        })
     }
 
     /// Puts `raw`, compressed if that makes it smaller, at the end of `out`; says which codec it has there.
     pub fn compress(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Codec {
         let from = out.len();
-        // One byte less than the raw body: what does not fit is not worth it, and goes as it is.
-        out.resize(from + raw.len().saturating_sub(1), 0);
+        // lz4 wants room for the worst case; zstd finds out that there is too little.
+        let room = if self.lz4 {
+            lz4_flex::block::get_maximum_output_size(raw.len())
+        } else {
+            raw.len()
+        };
+        out.resize(from + room, 0);
         let (codec, written) = match &mut self.zstd {
             Some(zstd) => (Codec::Zstd, zstd.compress_to_buffer(raw, &mut out[from..]).ok()),
             None if self.lz4 => (Codec::Lz4, lz4_flex::block::compress_into(raw, &mut out[from..]).ok()),
             None => (Codec::None, None),
         };
-        if let Some(written) = written {
+        if let Some(written) = written.filter(|written| *written < raw.len()) {
             out.truncate(from + written);
             codec
         } else {
@@ -124,7 +138,10 @@ impl Decompressor {
     /// # Errors
     /// When zstd has no memory for its context.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { zstd: zstd::bulk::Decompressor::new()?, raw: Vec::new() })
+        Ok(Self {
+            zstd: zstd::bulk::Decompressor::new()?,
+            raw: Vec::new(),
+        })
     }
 
     /// The raw body of the frame `header` with the checked stored body `body`.
@@ -144,7 +161,11 @@ impl Decompressor {
             Codec::Lz4 => lz4_flex::block::decompress_into(body, &mut self.raw)
                 .map_err(|source| CodecError::Lz4 { expected, source })?,
         };
-        if found == expected as usize { Ok(&self.raw) } else { Err(CodecError::Length { expected, found }) }
+        if found == expected as usize {
+            Ok(&self.raw)
+        } else {
+            Err(CodecError::Length { expected, found })
+        }
     }
 }
 
@@ -157,7 +178,7 @@ mod tests {
         let mut body = vec![7];
         let codec = Compressor::new(compression).unwrap().compress(raw, &mut body);
         let mut header = FrameHeader::plain(Kind::Data, &body[1..]);
-        (header.codec, header.raw_len) = (codec, raw.len() as u32);
+        (header.codec, header.raw_len) = (codec, crate::formats::frame::body_len(raw));
         assert_eq!(Decompressor::new().unwrap().raw(&header, &body[1..]).unwrap(), raw);
         codec
     }
@@ -180,7 +201,9 @@ mod tests {
     #[test]
     fn a_body_of_another_raw_length_is_refused() {
         let mut body = Vec::new();
-        let codec = Compressor::new(Compression::Zstd(1)).unwrap().compress(&[0; 4096], &mut body);
+        let codec = Compressor::new(Compression::Zstd(1))
+            .unwrap()
+            .compress(&[0; 4096], &mut body);
         let mut header = FrameHeader::plain(Kind::Data, &body);
         header.codec = codec;
         for raw_len in [4088, 4104] {

@@ -282,7 +282,10 @@ impl FrameHeader {
             _ => None,
         };
         let (Some(kind), Some(codec)) = (Kind::from_byte(layout.kind), codec) else {
-            return Err(FrameError::Unknown { kind: layout.kind, codec: layout.codec });
+            return Err(FrameError::Unknown {
+                kind: layout.kind,
+                codec: layout.codec,
+            });
         };
         let header = Self {
             kind,
@@ -300,8 +303,20 @@ impl FrameHeader {
         if header.is_within_bounds() {
             Ok(header)
         } else {
-            let Self { body_len, raw_len, start, end, .. } = header;
-            Err(FrameError::Bounds { kind, body_len, raw_len, start, end })
+            let Self {
+                body_len,
+                raw_len,
+                start,
+                end,
+                ..
+            } = header;
+            Err(FrameError::Bounds {
+                kind,
+                body_len,
+                raw_len,
+                start,
+                end,
+            })
         }
     }
 
@@ -327,7 +342,10 @@ impl FrameHeader {
         if body.len() == self.body_len as usize && found == self.body_crc {
             Ok(())
         } else {
-            Err(FrameError::BodyCrc { expected: self.body_crc, found })
+            Err(FrameError::BodyCrc {
+                expected: self.body_crc,
+                found,
+            })
         }
     }
 }
@@ -354,7 +372,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn header() -> FrameHeader {
-        FrameHeader::plain(Kind::Data, b"12345678").of_stream(StreamId::random(), 16, 24).with_flags(FIRST)
+        FrameHeader::plain(Kind::Data, b"12345678")
+            .of_stream(StreamId::random(), 16, 24)
+            .with_flags(FIRST)
     }
 
     #[test]
@@ -366,14 +386,20 @@ mod tests {
     #[test]
     fn header_of_another_segment_is_refused() {
         let sealed = header().seal(SegmentId::random());
-        assert!(matches!(FrameHeader::open(&sealed, SegmentId::random()), Err(FrameError::HeaderCrc { .. })));
+        assert!(matches!(
+            FrameHeader::open(&sealed, SegmentId::random()),
+            Err(FrameError::HeaderCrc { .. })
+        ));
     }
 
     #[test]
     fn data_must_span_its_raw_length() {
         let salt = SegmentId::NIL;
         let sealed = header().of_stream(StreamId::NIL, 16, 32).seal(salt);
-        assert!(matches!(FrameHeader::open(&sealed, salt), Err(FrameError::Bounds { .. })));
+        assert!(matches!(
+            FrameHeader::open(&sealed, salt),
+            Err(FrameError::Bounds { .. })
+        ));
     }
 
     #[test]
@@ -409,10 +435,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_flipped_bit_is_always_noticed(byte in 0..HEADER_LEN, bit in 0..8) {
+        fn a_flipped_bit_is_always_noticed(byte in 0..HEADER_LEN, bit in 0..8u32) {
             let (salt, header) = (SegmentId::NIL, header());
             let mut sealed = header.seal(salt);
-            sealed[byte] ^= 1 << bit;
+            sealed[byte] ^= 1u8 << bit;
             prop_assert!(FrameHeader::open(&sealed, salt).is_err());
         }
     }

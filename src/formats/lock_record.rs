@@ -39,8 +39,12 @@ impl SpoolIdentity {
     /// The bytes of one copy.
     #[must_use]
     pub fn encode(&self) -> [u8; RECORD_LEN] {
-        let mut layout =
-            Layout { magic: MAGIC, sender: self.sender.bytes(), epoch: self.epoch.into(), crc: U32::ZERO };
+        let mut layout = Layout {
+            magic: MAGIC,
+            sender: self.sender.bytes(),
+            epoch: self.epoch.into(),
+            crc: U32::ZERO,
+        };
         layout.crc = crc32c::crc32c(&layout.as_bytes()[..CRC_AT]).into();
         zerocopy::transmute!(layout)
     }
@@ -49,8 +53,10 @@ impl SpoolIdentity {
     #[must_use]
     pub fn decode(bytes: &[u8; RECORD_LEN]) -> Option<Self> {
         let layout: Layout = zerocopy::transmute!(*bytes);
-        (layout.magic == MAGIC && layout.crc.get() == crc32c::crc32c(&bytes[..CRC_AT]))
-            .then(|| Self { sender: OwnerId::from_bytes(layout.sender), epoch: layout.epoch.get() })
+        (layout.magic == MAGIC && layout.crc.get() == crc32c::crc32c(&bytes[..CRC_AT])).then(|| Self {
+            sender: OwnerId::from_bytes(layout.sender),
+            epoch: layout.epoch.get(),
+        })
     }
 
     /// The identity in a lock file, and the copy to overwrite next.
@@ -83,13 +89,22 @@ mod tests {
         let (_, other) = SpoolIdentity::newest(&file);
         let newest = COPIES_AT[usize::from(other == COPIES_AT[0])];
         file[newest + 30] ^= 1;
-        assert_eq!(SpoolIdentity::newest(&file).0.map(|identity| identity.epoch), Some(4), "a torn copy costs one run");
+        assert_eq!(
+            SpoolIdentity::newest(&file).0.map(|identity| identity.epoch),
+            Some(4),
+            "a torn copy costs one run"
+        );
     }
 
     #[test]
     fn layout_is_the_documented_one() {
         let text = include_str!("../../docs/FORMATS.md");
-        for row in ["| 0 | 8 | magic `HOGSPOOL`", "| 8 | 16 | sender uuid", "| 24 | 8 | epoch", "| 32 | 4 | CRC of bytes 0 to 31"] {
+        for row in [
+            "| 0 | 8 | magic `HOGSPOOL`",
+            "| 8 | 16 | sender uuid",
+            "| 24 | 8 | epoch",
+            "| 32 | 4 | CRC of bytes 0 to 31",
+        ] {
             assert!(text.contains(row), "{row}");
         }
     }

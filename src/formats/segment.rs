@@ -141,7 +141,10 @@ impl SegmentHeader {
             2 => Some(LogRole::Archive),
             _ => None,
         };
-        let group = layout.group.get(..usize::from(layout.group_len)).and_then(|name| std::str::from_utf8(name).ok());
+        let group = layout
+            .group
+            .get(..usize::from(layout.group_len))
+            .and_then(|name| std::str::from_utf8(name).ok());
         match (role, group) {
             (Some(role), Some(group)) if is_group_name(group) => Ok(Self {
                 role,
@@ -152,7 +155,10 @@ impl SegmentHeader {
                 created: layout.created.get(),
                 group: group.to_owned(),
             }),
-            _ => Err(SegmentHeaderError::Fields { role: layout.role.get(), group_len: layout.group_len }),
+            _ => Err(SegmentHeaderError::Fields {
+                role: layout.role.get(),
+                group_len: layout.group_len,
+            }),
         }
     }
 }
@@ -205,7 +211,12 @@ mod tests {
     #[test]
     fn names_have_twenty_digits_and_nothing_else() {
         assert_eq!(number_of(OsStr::new(&file_name(17))), Some(17));
-        for name in ["seg-17.hog", "seg-00000000000000000017.hog.tmp", "seg-+0000000000000000017.hog", "x"] {
+        for name in [
+            "seg-17.hog",
+            "seg-00000000000000000017.hog.tmp",
+            "seg-+0000000000000000017.hog",
+            "x",
+        ] {
             assert_eq!(number_of(OsStr::new(name)), None, "{name}");
         }
     }
@@ -228,7 +239,10 @@ mod tests {
         ];
         let text = include_str!("../../docs/FORMATS.md");
         for (offset, size, field) in rows {
-            assert!(text.contains(&format!("| {offset} | {size} | {field}")), "{offset} {field}");
+            assert!(
+                text.contains(&format!("| {offset} | {size} | {field}")),
+                "{offset} {field}"
+            );
         }
     }
 }

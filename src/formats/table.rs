@@ -158,7 +158,10 @@ impl Table {
     /// # Errors
     /// When the stream is unknown, has ended before, or the frame begins behind its end.
     pub fn judge(&self, header: &FrameHeader) -> Result<Applied, ApplyError> {
-        let stream = self.streams.get(&header.stream).ok_or(ApplyError::Unattached(header.stream))?;
+        let stream = self
+            .streams
+            .get(&header.stream)
+            .ok_or(ApplyError::Unattached(header.stream))?;
         if header.end <= stream.end {
             return Ok(Applied::Known);
         }
@@ -168,9 +171,11 @@ impl Table {
         match header.start.cmp(&stream.end) {
             std::cmp::Ordering::Equal => Ok(Applied::New),
             std::cmp::Ordering::Less => Ok(Applied::Overlap(stream.end)),
-            std::cmp::Ordering::Greater => {
-                Err(ApplyError::Position { stream: header.stream, expected: stream.end, found: header.start })
-            }
+            std::cmp::Ordering::Greater => Err(ApplyError::Position {
+                stream: header.stream,
+                expected: stream.end,
+                found: header.start,
+            }),
         }
     }
 

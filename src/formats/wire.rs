@@ -102,7 +102,13 @@ pub fn decode_welcome(mut bytes: &[u8]) -> Result<Vec<Held>, BodyError> {
             state: match take_u8(&mut bytes, "state")? {
                 0 => StreamState::Open,
                 1 => StreamState::Ended,
-                found => return Err(BodyError::Bound { what: "state", found: found.into(), most: 1 }),
+                found => {
+                    return Err(BodyError::Bound {
+                        what: "state",
+                        found: found.into(),
+                        most: 1,
+                    });
+                }
             },
         });
     }
@@ -127,7 +133,10 @@ pub fn encode_ack(acked: &[(StreamId, u64)]) -> Vec<u8> {
 pub fn decode_ack(mut bytes: &[u8]) -> Result<Vec<(StreamId, u64)>, BodyError> {
     let mut acked = Vec::with_capacity(bytes.len() / ACK_LEN);
     while !bytes.is_empty() {
-        acked.push((StreamId(take_uuid(&mut bytes, "stream")?), take_u64(&mut bytes, "position")?));
+        acked.push((
+            StreamId(take_uuid(&mut bytes, "stream")?),
+            take_u64(&mut bytes, "position")?,
+        ));
     }
     Ok(acked)
 }
@@ -214,7 +223,13 @@ impl Refuse {
             5 => RefuseCode::Busy,
             6 => RefuseCode::Sender,
             7 => RefuseCode::Storage,
-            found => return Err(BodyError::Bound { what: "code", found: found.into(), most: 7 }),
+            found => {
+                return Err(BodyError::Bound {
+                    what: "code",
+                    found: found.into(),
+                    most: 7,
+                });
+            }
         };
         let words = take_text(&mut bytes, WORDS_MAX, "words")?;
         finished(bytes)?;
@@ -229,16 +244,28 @@ mod tests {
 
     #[test]
     fn messages_survive_encode_and_decode() {
-        let hello =
-            Hello { sender: OwnerId::random(), epoch: 1, start_id: 2, count: 3, group: "web".into() };
+        let hello = Hello {
+            sender: OwnerId::random(),
+            epoch: 1,
+            start_id: 2,
+            count: 3,
+            group: "web".into(),
+        };
         assert_eq!(Hello::decode(&hello.encode()), Ok((VERSION, Some(hello))));
-        let held = vec![Held { stream: StreamId::random(), position: 8, state: StreamState::Ended }];
+        let held = vec![Held {
+            stream: StreamId::random(),
+            position: 8,
+            state: StreamState::Ended,
+        }];
         assert_eq!(decode_welcome(&encode_welcome(&held)), Ok(held));
         let acked = vec![(StreamId::random(), 8), (StreamId::random(), 16)];
         assert_eq!(decode_ack(&encode_ack(&acked)), Ok(acked));
         let streams = vec![StreamId::random()];
         assert_eq!(decode_forget(&encode_forget(&streams)), Ok(streams));
-        let refuse = Refuse { code: RefuseCode::Busy, words: "full".into() };
+        let refuse = Refuse {
+            code: RefuseCode::Busy,
+            words: "full".into(),
+        };
         assert_eq!(Refuse::decode(&refuse.encode()), Ok(refuse));
     }
 

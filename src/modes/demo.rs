@@ -36,21 +36,32 @@ const GROUP: &str = "demo";
 pub fn run(options: &DemoOptions) -> Result<ExitStatus, Failure> {
     let began = Instant::now();
     let scene = Scene::set(options).map_err(|error| failed("set the scene", &error))?;
-    let size = std::fs::metadata(&scene.input).map_err(|error| failed("look at the input", &error))?.len();
+    let size = std::fs::metadata(&scene.input)
+        .map_err(|error| failed("look at the input", &error))?
+        .len();
     let bar = ProgressBar::new(size.max(1));
     bar.set_style(
-        ProgressStyle::with_template("{msg:32} {wide_bar} {bytes}/{total_bytes}").unwrap_or_else(|_| ProgressStyle::default_bar()),
+        ProgressStyle::with_template("{msg:32} {wide_bar} {bytes}/{total_bytes}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
     let kills = ship(&scene, size, &bar).map_err(|error| failed("ship", &error))?;
     bar.finish_and_clear();
     let comparison = compare(&scene).map_err(|error| failed("compare", &error))?;
-    let Comparison { lines, lost, doubled, is_equal } = comparison;
+    let Comparison {
+        lines,
+        lost,
+        doubled,
+        is_equal,
+    } = comparison;
     let seconds = began.elapsed().as_secs_f64();
     println!("lines {lines}\nbytes {size}\nkills {kills}\nlost {lost}\ndoubled {doubled}\nseconds {seconds:.2}");
     if is_equal && kills >= 2 {
         return Ok(ExitStatus::Done);
     }
-    Err(Failure::new(ExitStatus::Integrity, "what arrived is not what was shipped"))
+    Err(Failure::new(
+        ExitStatus::Integrity,
+        "what arrived is not what was shipped",
+    ))
 }
 
 fn failed(verb: &str, error: &io::Error) -> Failure {
@@ -68,12 +79,19 @@ struct Scene {
 impl Scene {
     fn set(options: &DemoOptions) -> io::Result<Self> {
         let directory = tempfile::Builder::new().prefix("hog-demo-").tempdir()?;
-        let rings = tempfile::Builder::new().prefix("hog-demo-").tempdir_in(&options.shm_dir)?;
+        let rings = tempfile::Builder::new()
+            .prefix("hog-demo-")
+            .tempdir_in(&options.shm_dir)?;
         let input = match &options.file {
             Some(file) => file.canonicalize()?,
             None => make_up(&directory.path().join("input.log"))?,
         };
-        Ok(Self { directory, rings, input, hog: std::env::current_exe()? })
+        Ok(Self {
+            directory,
+            rings,
+            input,
+            hog: std::env::current_exe()?,
+        })
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -81,7 +99,10 @@ impl Scene {
     }
 
     fn start(&self, name: &str, arguments: &[&str]) -> io::Result<Process> {
-        let log = File::options().create(true).append(true).open(self.path(&format!("{name}.stderr")))?;
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.path(&format!("{name}.stderr")))?;
         let child = Command::new(&self.hog)
             .args(arguments)
             .stdin(Stdio::null())
@@ -92,40 +113,65 @@ impl Scene {
     }
 
     fn start_engine(&self) -> io::Result<Process> {
-        let (rings, input) = (self.rings.path().display().to_string(), self.input.display().to_string());
+        let (rings, input) = (
+            self.rings.path().display().to_string(),
+            self.input.display().to_string(),
+        );
         self.start("engine", &["engine", "-g", GROUP, "--shm-dir", &rings, &input])
     }
 
     fn start_sender(&self, address: &str) -> io::Result<Process> {
         let rings = self.rings.path().display().to_string();
-        let (spool, store) = (self.path("spool").display().to_string(), self.path("send").display().to_string());
+        let (spool, store) = (
+            self.path("spool").display().to_string(),
+            self.path("send").display().to_string(),
+        );
         let places = ["-d", &spool, "-m", &store, "--shm-dir", &rings];
-        self.start("batchsend", &[&["batchsend", "-g", GROUP, "--to", address], &places[..]].concat())
+        self.start(
+            "batchsend",
+            &[&["batchsend", "-g", GROUP, "--to", address], &places[..]].concat(),
+        )
     }
 
     /// Starts the receiver; says where it listens.
     fn start_receiver(&self, address: &str) -> io::Result<(Process, String)> {
-        let (archive, store) = (self.path("archive").display().to_string(), self.path("recv").display().to_string());
-        let mut receiver = self.start("batchrecv", &["batchrecv", "--listen", address, "-d", &archive, "-m", &store])?;
+        let (archive, store) = (
+            self.path("archive").display().to_string(),
+            self.path("recv").display().to_string(),
+        );
+        let mut receiver = self.start(
+            "batchrecv",
+            &["batchrecv", "--listen", address, "-d", &archive, "-m", &store],
+        )?;
         let mut line = String::new();
         if let Some(stdout) = receiver.0.stdout.take() {
             BufReader::new(stdout).read_line(&mut line)?;
         }
         if line.is_empty() {
-            return Err(io::Error::other(format!("the receiver did not start: {}", self.words_of("batchrecv"))));
+            return Err(io::Error::other(format!(
+                "the receiver did not start: {}",
+                self.words_of("batchrecv")
+            )));
         }
         Ok((receiver, line.trim().to_owned()))
     }
 
     fn words_of(&self, name: &str) -> String {
-        std::fs::read_to_string(self.path(&format!("{name}.stderr"))).unwrap_or_default().trim().to_owned()
+        std::fs::read_to_string(self.path(&format!("{name}.stderr")))
+            .unwrap_or_default()
+            .trim()
+            .to_owned()
     }
 
     /// Bytes that were taken from the engine's ring.
     fn drained(&self) -> u64 {
         let directory = hog_ring::group_dir(self.rings.path(), GROUP);
         let rings = hog_ring::ring_files(&directory).unwrap_or_default();
-        rings.iter().filter_map(|path| RingReader::open(path).ok()).map(|ring| ring.head()).sum()
+        rings
+            .iter()
+            .filter_map(|path| RingReader::open(path).ok())
+            .map(|ring| ring.head())
+            .sum()
     }
 
     /// Bytes that are not acknowledged.
@@ -188,7 +234,11 @@ fn ship(scene: &Scene, size: u64, bar: &ProgressBar) -> io::Result<u32> {
     let deadline = Instant::now() + PATIENCE;
     while scene.unacked() != Some(0) {
         if Instant::now() > deadline {
-            let words = format!("sender: {}; receiver: {}", scene.words_of("batchsend"), scene.words_of("batchrecv"));
+            let words = format!(
+                "sender: {}; receiver: {}",
+                scene.words_of("batchsend"),
+                scene.words_of("batchrecv")
+            );
             return Err(io::Error::other(format!("not everything was acknowledged: {words}")));
         }
         std::thread::sleep(Duration::from_millis(20));
@@ -208,7 +258,10 @@ fn wait_for(
     loop {
         let (drained, done) = (scene.drained(), engine.has_ended()?);
         if done && engine.0.wait()?.code() != Some(0) {
-            return Err(io::Error::other(format!("the engine failed: {}", scene.words_of("engine"))));
+            return Err(io::Error::other(format!(
+                "the engine failed: {}",
+                scene.words_of("engine")
+            )));
         }
         bar.set_position(drained.min(bar.length().unwrap_or(0)));
         if reached(drained, done) {
@@ -218,7 +271,10 @@ fn wait_for(
             (last, deadline) = (drained, Instant::now() + PATIENCE);
         }
         if Instant::now() > deadline {
-            return Err(io::Error::other(format!("no progress: {}", scene.words_of("batchsend"))));
+            return Err(io::Error::other(format!(
+                "no progress: {}",
+                scene.words_of("batchsend")
+            )));
         }
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -236,7 +292,13 @@ fn compare(scene: &Scene) -> io::Result<Comparison> {
     let arrived = scene.path("arrived.log");
     let output = File::create(&arrived)?;
     let archive = scene.path("archive");
-    let read = Command::new(&scene.hog).arg("cat").arg("--format").arg("raw").arg(&archive).stdout(output).status()?;
+    let read = Command::new(&scene.hog)
+        .arg("cat")
+        .arg("--format")
+        .arg("raw")
+        .arg(&archive)
+        .stdout(output)
+        .status()?;
     let is_equal = read.success() && are_equal(&scene.input, &arrived)?;
     let (mut lost, mut doubled) = (0, 0);
     let lines = for_each_line(&scene.input, |_| {})?;
@@ -247,7 +309,12 @@ fn compare(scene: &Scene) -> io::Result<Comparison> {
         lost = counts.values().filter(|count| **count > 0).sum::<i64>().unsigned_abs();
         doubled = counts.values().filter(|count| **count < 0).sum::<i64>().unsigned_abs();
     }
-    Ok(Comparison { lines, lost, doubled, is_equal })
+    Ok(Comparison {
+        lines,
+        lost,
+        doubled,
+        is_equal,
+    })
 }
 
 fn are_equal(one: &Path, other: &Path) -> io::Result<bool> {
@@ -283,7 +350,10 @@ fn for_each_line(path: &Path, mut visit: impl FnMut(&[u8])) -> io::Result<u64> {
 fn make_up(path: &Path) -> io::Result<PathBuf> {
     let mut out = BufWriter::new(File::create(path)?);
     for number in 0..LINES {
-        let (second, level) = (number / 100, ["INFO", "INFO", "INFO", "WARN", "ERROR"][(number % 5) as usize]);
+        let (second, level) = (
+            number / 100,
+            ["INFO", "INFO", "INFO", "WARN", "ERROR"][(number % 5) as usize],
+        );
         let latency = number.wrapping_mul(2_654_435_761) % 9_973;
         writeln!(
             out,

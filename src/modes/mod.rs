@@ -1,5 +1,6 @@
 //! The modes: threads, loops and shutdown around the stages.
 
+pub mod archive_reader;
 pub mod batchrecv;
 pub mod batchsend;
 pub mod cat;

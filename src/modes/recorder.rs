@@ -38,7 +38,12 @@ enum Note {
     Region(RegionMet),
     RegionState(Uuid, RegionState, u64),
     Sender(String, String, SenderStatus),
-    Connection { remote: String, port: u16, group: String, sender: Uuid },
+    Connection {
+        remote: String,
+        port: u16,
+        group: String,
+        sender: Uuid,
+    },
     Fault(String, String),
 }
 
@@ -59,7 +64,10 @@ impl Recorder {
     /// A recorder for those who record nothing, such as tests.
     #[must_use]
     pub fn to_nowhere() -> Self {
-        Self { notes: unbounded().0, degraded: Arc::default() }
+        Self {
+            notes: unbounded().0,
+            degraded: Arc::default(),
+        }
     }
 
     /// Starts the thread, which ends once `stop` is set and all is written. `acknowledged` is asked now and then.
@@ -73,10 +81,20 @@ impl Recorder {
         acknowledged: Box<Acknowledged>,
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (notes, taken) = unbounded();
-        let recorder = Self { notes, degraded: Arc::default() };
+        let recorder = Self {
+            notes,
+            degraded: Arc::default(),
+        };
         let stop = stop.clone();
-        let mut writer = Writer { stat, session, acknowledged, noted: HashMap::new() };
-        let thread = Builder::new().name("recorder".into()).spawn(move || writer.run(&taken, &stop))?;
+        let mut writer = Writer {
+            stat,
+            session,
+            acknowledged,
+            noted: HashMap::new(),
+        };
+        let thread = Builder::new()
+            .name("recorder".into())
+            .spawn(move || writer.run(&taken, &stop))?;
         Ok((recorder, thread))
     }
 
@@ -98,7 +116,12 @@ impl Recorder {
     /// A sender connected.
     pub fn connection(&self, remote: std::net::SocketAddr, group: &str, sender: Uuid) {
         let (address, port) = (remote.ip().to_string(), remote.port());
-        self.note(Note::Connection { remote: address, port, group: group.to_owned(), sender });
+        self.note(Note::Connection {
+            remote: address,
+            port,
+            group: group.to_owned(),
+            sender,
+        });
     }
 
     /// Something went wrong with `object`, and nothing was lost by it.
@@ -147,7 +170,9 @@ impl Writer {
         }
         self.write(stop, "acknowledgements", &mut Self::enter_acknowledged);
         let now = clock::now_db();
-        self.write(stop, "the end of the session", &mut |writer| writer.stat.close_session(writer.session, now));
+        self.write(stop, "the end of the session", &mut |writer| {
+            writer.stat.close_session(writer.session, now)
+        });
     }
 
     /// Tries until it works, the database is of no use, or it is time to end.
@@ -191,9 +216,12 @@ impl Writer {
             }
             Note::RegionState(ring, state, position) => stat.region_state(session, *ring, *state, *position, now),
             Note::Sender(group, address, status) => stat.sender_state(session, group, address, *status, now),
-            Note::Connection { remote, port, group, sender } => {
-                stat.record_connection(session, remote, *port, group, *sender, now)
-            }
+            Note::Connection {
+                remote,
+                port,
+                group,
+                sender,
+            } => stat.record_connection(session, remote, *port, group, *sender, now),
             Note::Fault(object, what) => stat.record_fault(session, object, what, now),
         }
     }
@@ -202,15 +230,22 @@ impl Writer {
         let now = clock::now_db();
         for (sender, address, positions) in (self.acknowledged)() {
             let noted = self.noted.entry((sender, address.clone())).or_default();
-            let news: Vec<_> =
-                positions.iter().copied().filter(|(stream, position)| noted.get(stream) != Some(position)).collect();
+            let news: Vec<_> = positions
+                .iter()
+                .copied()
+                .filter(|(stream, position)| noted.get(stream) != Some(position))
+                .collect();
             if !news.is_empty() {
                 self.stat.note_acknowledged(sender, &address, &news, now)?;
                 noted.extend(news);
             }
             // What is forgotten need not be remembered here either.
             let present: HashMap<_, _> = positions.into_iter().collect();
-            let gone: Vec<_> = noted.keys().filter(|stream| !present.contains_key(stream)).copied().collect();
+            let gone: Vec<_> = noted
+                .keys()
+                .filter(|stream| !present.contains_key(stream))
+                .copied()
+                .collect();
             if !gone.is_empty() {
                 self.stat.forget_acknowledged(sender, &address, &gone)?;
                 noted.retain(|stream, _| present.contains_key(stream));

@@ -143,7 +143,11 @@ pub fn run(options: &StatusOptions) -> Result<ExitStatus, Failure> {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => return Err(Failure::of(&error)),
         _ => {}
     }
-    Ok(if status.running.is_some() { ExitStatus::Done } else { ExitStatus::Locked })
+    Ok(if status.running.is_some() {
+        ExitStatus::Done
+    } else {
+        ExitStatus::Locked
+    })
 }
 
 /// Looks at everything. Rings first, then spools: what moves from one to the other meanwhile is seen twice, never missed.
@@ -154,7 +158,10 @@ pub fn look(options: &StatusOptions) -> Result<Status, Failure> {
     let stat = match Stat::open_read_only(&options.store.join(DATABASE)) {
         Ok(stat) => stat,
         Err(hogstat::Error::Missing { .. }) => {
-            let words = format!("{} has no {DATABASE}: nothing has run with this store", options.store.display());
+            let words = format!(
+                "{} has no {DATABASE}: nothing has run with this store",
+                options.store.display()
+            );
             return Err(Failure::new(ExitStatus::Locked, words));
         }
         Err(error) => return Err(database_failure(&error)),
@@ -175,7 +182,12 @@ pub fn look(options: &StatusOptions) -> Result<Status, Failure> {
     })
 }
 
-fn group_status(stat: &Stat, overview: &Overview, spool: &hogstat::Spool, shm_dir: &Path) -> Result<GroupStatus, Failure> {
+fn group_status(
+    stat: &Stat,
+    overview: &Overview,
+    spool: &hogstat::Spool,
+    shm_dir: &Path,
+) -> Result<GroupStatus, Failure> {
     let (mut ring_bytes, mut dropped_records, mut dropped_bytes) = (0, 0, 0);
     for directory in ring_directories(overview, &spool.group, shm_dir) {
         for path in hog_ring::ring_files(&directory).unwrap_or_default() {
@@ -190,13 +202,21 @@ fn group_status(stat: &Stat, overview: &Overview, spool: &hogstat::Spool, shm_di
     let directory = Path::new(&spool.directory);
     let epoch = lock::spool_identity(directory).map_or(spool.epoch, |identity| identity.epoch.max(spool.epoch));
     let index = SpoolIndex::look_at(directory, spool.epoch, HashMap::new()).map_err(|error| Failure::of(&error))?;
-    let named: Vec<String> = spool.destinations.iter().map(|destination| destination.address.clone()).collect();
+    let named: Vec<String> = spool
+        .destinations
+        .iter()
+        .map(|destination| destination.address.clone())
+        .collect();
     for epoch in index.epochs().into_iter().chain([spool.epoch]) {
-        let owed = stat.destinations_of(spool.sender, epoch).map_err(|error| database_failure(&error))?;
+        let owed = stat
+            .destinations_of(spool.sender, epoch)
+            .map_err(|error| database_failure(&error))?;
         index.set_owed(epoch, owed.unwrap_or_else(|| named.clone()));
     }
     for destination in index.destinations() {
-        let acked = stat.acknowledged(spool.sender, &destination).map_err(|error| database_failure(&error))?;
+        let acked = stat
+            .acknowledged(spool.sender, &destination)
+            .map_err(|error| database_failure(&error))?;
         index.know_acknowledged(&destination, acked);
     }
     let now = clock::now_ns();
@@ -209,7 +229,9 @@ fn group_status(stat: &Stat, overview: &Overview, spool: &hogstat::Spool, shm_di
             let age = |since: u64| now.saturating_sub(since) as f64 / 1e9;
             DestinationStatus {
                 address: address.clone(),
-                state: known.and_then(|known| known.status.as_ref()).map(|(status, _)| status.to_string()),
+                state: known
+                    .and_then(|known| known.status.as_ref())
+                    .map(|(status, _)| status.to_string()),
                 unacked_bytes: lacks.bytes,
                 oldest_unsent_age: lacks.oldest.map(age),
             }
@@ -222,7 +244,11 @@ fn group_status(stat: &Stat, overview: &Overview, spool: &hogstat::Spool, shm_di
         sender: spool.sender.to_string(),
         epoch,
         ring_bytes,
-        spool_bytes: destinations.iter().map(|destination| destination.unacked_bytes).max().unwrap_or(0),
+        spool_bytes: destinations
+            .iter()
+            .map(|destination| destination.unacked_bytes)
+            .max()
+            .unwrap_or(0),
         dropped_records,
         dropped_bytes,
         destinations,
@@ -262,7 +288,11 @@ fn region_status(region: &hogstat::Region) -> RegionStatus {
 }
 
 fn fault_status(fault: &hogstat::Fault) -> FaultStatus {
-    FaultStatus { time: time_of(fault.time), object: fault.object.clone(), what: fault.what.clone() }
+    FaultStatus {
+        time: time_of(fault.time),
+        object: fault.object.clone(),
+        what: fault.what.clone(),
+    }
 }
 
 fn text_of(status: &Status) -> String {
@@ -270,7 +300,11 @@ fn text_of(status: &Status) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = match &status.running {
-        Some(pid) => writeln!(text, "running as process {pid}; {} bytes unacknowledged", status.unacked_bytes),
+        Some(pid) => writeln!(
+            text,
+            "running as process {pid}; {} bytes unacknowledged",
+            status.unacked_bytes
+        ),
         None => writeln!(text, "not running; {} bytes unacknowledged", status.unacked_bytes),
     };
     for group in &status.groups {
@@ -281,16 +315,34 @@ fn text_of(status: &Status) -> String {
         );
         for destination in &group.destinations {
             let state = destination.state.as_deref().unwrap_or("not tried yet");
-            let age = destination.oldest_unsent_age.map(|age| format!(", the oldest {age:.1} s old")).unwrap_or_default();
-            let _ = writeln!(text, "  to {}: {state}, {} bytes to go{age}", destination.address, destination.unacked_bytes);
+            let age = destination
+                .oldest_unsent_age
+                .map(|age| format!(", the oldest {age:.1} s old"))
+                .unwrap_or_default();
+            let _ = writeln!(
+                text,
+                "  to {}: {state}, {} bytes to go{age}",
+                destination.address, destination.unacked_bytes
+            );
         }
     }
     for region in &status.regions {
-        let _ = writeln!(text, "ring {} of group {}: {}, position {}", region.name, region.group, region.state, region.position);
+        let _ = writeln!(
+            text,
+            "ring {} of group {}: {}, position {}",
+            region.name, region.group, region.state, region.position
+        );
     }
     for session in &status.sessions {
-        let ended = session.ended.as_deref().map_or_else(|| "not ended in order".to_owned(), |ended| format!("ended {ended}"));
-        let _ = writeln!(text, "session {} {} (process {}): {}, {ended}", session.id, session.role, session.pid, session.started);
+        let ended = session
+            .ended
+            .as_deref()
+            .map_or_else(|| "not ended in order".to_owned(), |ended| format!("ended {ended}"));
+        let _ = writeln!(
+            text,
+            "session {} {} (process {}): {}, {ended}",
+            session.id, session.role, session.pid, session.started
+        );
     }
     for fault in &status.faults {
         let _ = writeln!(text, "fault {}: {}: {}", fault.time, fault.object, fault.what);

@@ -41,7 +41,11 @@ pub struct Store {
 /// Turns a lock that is not to be had into exit 3, anything else into exit 1.
 #[must_use]
 pub fn lock_failure(error: &LockError) -> Failure {
-    let status = if matches!(error, LockError::Held { .. }) { ExitStatus::Locked } else { ExitStatus::Failed };
+    let status = if matches!(error, LockError::Held { .. }) {
+        ExitStatus::Locked
+    } else {
+        ExitStatus::Failed
+    };
     Failure::new(status, crate::exit::chain(error))
 }
 
@@ -68,7 +72,13 @@ impl Store {
             now: clock::now_db(),
         };
         let session = stat.begin_session(&session).map_err(|error| database_failure(&error))?;
-        Ok(Self { directory: directory.to_owned(), stat, session, was_lost, lock })
+        Ok(Self {
+            directory: directory.to_owned(),
+            stat,
+            session,
+            was_lost,
+            lock,
+        })
     }
 }
 
@@ -76,10 +86,20 @@ fn open_or_set_aside(path: &Path) -> Result<(Stat, bool), Failure> {
     match Stat::open(path) {
         Ok(stat) => Ok((stat, false)),
         Err(hogstat::Error::Corrupt { .. }) => {
-            let aside = hogstat::set_aside(path)
-                .map_err(|error| Failure::new(ExitStatus::Failed, format!("cannot set {} aside: {error}", path.display())))?;
-            warn!("{} was corrupt: it is now {}, and a fresh one is begun", path.display(), aside.display());
-            Stat::open(path).map(|stat| (stat, true)).map_err(|error| database_failure(&error))
+            let aside = hogstat::set_aside(path).map_err(|error| {
+                Failure::new(
+                    ExitStatus::Failed,
+                    format!("cannot set {} aside: {error}", path.display()),
+                )
+            })?;
+            warn!(
+                "{} was corrupt: it is now {}, and a fresh one is begun",
+                path.display(),
+                aside.display()
+            );
+            Stat::open(path)
+                .map(|stat| (stat, true))
+                .map_err(|error| database_failure(&error))
         }
         Err(error) => Err(database_failure(&error)),
     }

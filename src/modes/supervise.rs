@@ -50,7 +50,8 @@ pub fn spawn(
 
 fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without words".to_owned())
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "without words".to_owned())
 }
 
 #[cfg(test)]
@@ -64,10 +65,12 @@ mod tests {
         let (stop, recorder) = (Stop::default(), Recorder::to_nowhere());
         let runs = Arc::new(AtomicU32::new(0));
         let seen = Arc::clone(&runs);
-        let worker = spawn("worker", &stop, &recorder, move || match seen.fetch_add(1, Ordering::SeqCst) {
-            0 => panic!("on purpose"),
-            1 => Err("failed".to_owned()),
-            _ => Ok(()),
+        let worker = spawn("worker", &stop, &recorder, move || {
+            match seen.fetch_add(1, Ordering::SeqCst) {
+                0 => panic!("on purpose"),
+                1 => Err("failed".to_owned()),
+                _ => Ok(()),
+            }
         });
         worker.unwrap().join().unwrap();
         assert_eq!(runs.load(Ordering::SeqCst), 3);

@@ -30,13 +30,20 @@ impl DiskError {
     /// Whether there was no room; room may be made.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        matches!(
+            self.source.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        )
     }
 }
 
 /// Names `verb` and `path` in an IO error.
 pub fn at<'a>(verb: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> DiskError + 'a {
-    move |source| DiskError { verb, path: path.to_owned(), source }
+    move |source| DiskError {
+        verb,
+        path: path.to_owned(),
+        source,
+    }
 }
 
 /// A file that hog writes from its beginning to its end, once.
@@ -53,8 +60,17 @@ impl AppendFile {
     /// # Errors
     /// When it cannot be created.
     pub fn create(path: &Path) -> Result<Self, DiskError> {
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path).map_err(at("create", path))?;
-        Ok(Self { file, path: path.to_owned(), failed: AtomicBool::new(false) })
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(path)
+            .map_err(at("create", path))?;
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            failed: AtomicBool::new(false),
+        })
     }
 
     /// Its path.
@@ -69,7 +85,9 @@ impl AppendFile {
     /// When the kernel refuses, or a sync of this file failed before.
     pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), DiskError> {
         self.refuse_after_failure("append to")?;
-        self.file.write_all_at(bytes, offset).map_err(at("append to", &self.path))
+        self.file
+            .write_all_at(bytes, offset)
+            .map_err(at("append to", &self.path))
     }
 
     /// Syncs the file's data. The first failure is final.
@@ -92,7 +110,9 @@ impl AppendFile {
 
     fn refuse_after_failure(&self, verb: &'static str) -> Result<(), DiskError> {
         if self.has_failed() {
-            return Err(at(verb, &self.path)(io::Error::other("a sync of this file failed before")));
+            return Err(at(verb, &self.path)(io::Error::other(
+                "a sync of this file failed before",
+            )));
         }
         Ok(())
     }
@@ -103,7 +123,9 @@ impl AppendFile {
 /// # Errors
 /// When it cannot be opened or synced.
 pub fn sync_file(path: &Path) -> Result<(), DiskError> {
-    File::open(path).and_then(|file| file.sync_data()).map_err(at("sync", path))
+    File::open(path)
+        .and_then(|file| file.sync_data())
+        .map_err(at("sync", path))
 }
 
 /// Syncs the entries of a directory.
@@ -111,7 +133,9 @@ pub fn sync_file(path: &Path) -> Result<(), DiskError> {
 /// # Errors
 /// When it cannot be opened or synced.
 pub fn sync_directory(path: &Path) -> Result<(), DiskError> {
-    File::open(path).and_then(|directory| directory.sync_all()).map_err(at("sync the directory", path))
+    File::open(path)
+        .and_then(|directory| directory.sync_all())
+        .map_err(at("sync the directory", path))
 }
 
 /// Makes a directory with all its parents, each new entry synced.
@@ -157,7 +181,9 @@ pub fn entries(path: &Path) -> Result<Vec<PathBuf>, DiskError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(at("list", path)(error)),
     };
-    read.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>().map_err(at("list", path))
+    read.map(|entry| entry.map(|entry| entry.path()))
+        .collect::<io::Result<_>>()
+        .map_err(at("list", path))
 }
 
 #[cfg(test)]

@@ -62,7 +62,10 @@ impl DirectoryLock {
                     std::thread::sleep(Duration::from_millis(10));
                 }
                 Err(rustix::io::Errno::WOULDBLOCK) => {
-                    return Err(LockError::Held { directory: directory.to_owned(), holder: holder(&file) });
+                    return Err(LockError::Held {
+                        directory: directory.to_owned(),
+                        holder: holder(&file),
+                    });
                 }
                 Err(error) => return Err(at("lock", &path)(error.into()).into()),
             }
@@ -99,14 +102,24 @@ impl DirectoryLock {
             }
         }
         let (stored, at_copy) = SpoolIdentity::newest(&bytes);
-        let sender = stored.or(known).map_or_else(OwnerId::random, |identity| identity.sender);
-        let epoch = [stored, known].iter().flatten().map(|identity| identity.epoch).max().unwrap_or(0) + 1;
+        let sender = stored
+            .or(known)
+            .map_or_else(OwnerId::random, |identity| identity.sender);
+        let epoch = [stored, known]
+            .iter()
+            .flatten()
+            .map(|identity| identity.epoch)
+            .max()
+            .unwrap_or(0)
+            + 1;
         let raised = SpoolIdentity { sender, epoch };
         if filled < bytes.len() {
             rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::empty(), 0, LOCK_FILE_LEN as u64)
                 .map_err(|error| at("allocate", &self.path)(error.into()))?;
         }
-        self.file.write_all_at(&raised.encode(), at_copy as u64).map_err(at("write", &self.path))?;
+        self.file
+            .write_all_at(&raised.encode(), at_copy as u64)
+            .map_err(at("write", &self.path))?;
         self.file.sync_all().map_err(at("sync", &self.path))?;
         if let Some(directory) = self.path.parent() {
             disk::sync_directory(directory)?;
@@ -156,14 +169,27 @@ mod tests {
         assert_eq!((second.sender, second.epoch), (first.sender, first.epoch + 1));
         assert_eq!(spool_identity(dir.path()), Some(second));
         let known = SpoolIdentity { epoch: 9, ..first };
-        assert_eq!(DirectoryLock::take(dir.path()).unwrap().raise_epoch(Some(known)).unwrap().epoch, 10);
+        assert_eq!(
+            DirectoryLock::take(dir.path())
+                .unwrap()
+                .raise_epoch(Some(known))
+                .unwrap()
+                .epoch,
+            10
+        );
     }
 
     #[test]
     fn a_lost_lock_file_takes_its_identity_from_the_segments() {
         let dir = tempfile::tempdir().unwrap();
-        let known = SpoolIdentity { sender: OwnerId::random(), epoch: 4 };
-        let raised = DirectoryLock::take(dir.path()).unwrap().raise_epoch(Some(known)).unwrap();
+        let known = SpoolIdentity {
+            sender: OwnerId::random(),
+            epoch: 4,
+        };
+        let raised = DirectoryLock::take(dir.path())
+            .unwrap()
+            .raise_epoch(Some(known))
+            .unwrap();
         assert_eq!(raised, SpoolIdentity { epoch: 5, ..known });
     }
 }

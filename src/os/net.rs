@@ -87,7 +87,9 @@ pub fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(LOOK))?;
     stream.set_write_timeout(Some(SILENCE_MAX))?;
-    let keepalive = TcpKeepalive::new().with_time(SILENCE_MAX).with_interval(Duration::from_secs(5));
+    let keepalive = TcpKeepalive::new()
+        .with_time(SILENCE_MAX)
+        .with_interval(Duration::from_secs(5));
     SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
@@ -106,7 +108,12 @@ impl FrameReader {
     /// Over a prepared socket.
     #[must_use]
     pub fn new(stream: TcpStream) -> Self {
-        Self { stream, buffer: vec![0; READ_BYTES], from: 0, to: 0 }
+        Self {
+            stream,
+            buffer: vec![0; READ_BYTES],
+            from: 0,
+            to: 0,
+        }
     }
 
     /// The next frame: its header, and its stored body appended to `body` behind whatever is there.
@@ -159,7 +166,11 @@ impl FrameReader {
             }
             // A long rest goes straight to its place, a short one through the buffer.
             let straight = out.len() >= READ_BYTES;
-            let read = if straight { self.stream.read(out) } else { self.stream.read(&mut self.buffer) };
+            let read = if straight {
+                self.stream.read(out)
+            } else {
+                self.stream.read(&mut self.buffer)
+            };
             match read {
                 Ok(0) => return Err(at_end),
                 Ok(read) if straight => {
@@ -201,12 +212,16 @@ pub fn send_frame(mut stream: &TcpStream, header: &FrameHeader, body: &[u8]) -> 
 /// # Errors
 /// When there is no port, or no host.
 pub fn host_and_port(text: &str) -> Result<(&str, u16), String> {
-    let (host, port) = text.rsplit_once(':').ok_or_else(|| format!("{text:?} has no port: expected HOST:PORT"))?;
+    let (host, port) = text
+        .rsplit_once(':')
+        .ok_or_else(|| format!("{text:?} has no port: expected HOST:PORT"))?;
     let is_bare_v6 = host.contains(':') && !(host.starts_with('[') && host.ends_with(']'));
     if host.is_empty() || is_bare_v6 {
         return Err(format!("{text:?} names no host: expected HOST:PORT, or [ADDRESS]:PORT"));
     }
-    let port = port.parse().map_err(|_| format!("{port:?} is no port: expected 0 to 65535"))?;
+    let port = port
+        .parse()
+        .map_err(|_| format!("{port:?} is no port: expected 0 to 65535"))?;
     Ok((host, port))
 }
 
@@ -248,7 +263,10 @@ mod tests {
             assert_eq!(&read[1..], body);
         }
         writer.join().unwrap();
-        assert!(matches!(reader.read(&mut Vec::new(), SILENCE_MAX, &|| false), Err(NetError::Closed)));
+        assert!(matches!(
+            reader.read(&mut Vec::new(), SILENCE_MAX, &|| false),
+            Err(NetError::Closed)
+        ));
     }
 
     #[test]

@@ -83,7 +83,11 @@ impl FrameBatch {
 
     /// Finishes the frame that was begun at `at`: the buffer ends with its body.
     pub fn finish(&mut self, at: usize, header: FrameHeader) {
-        assert_eq!(self.bytes.len(), at + HEADER_LEN + header.body_len as usize, "a frame's body is as long as it says");
+        assert_eq!(
+            self.bytes.len(),
+            at + HEADER_LEN + header.body_len as usize,
+            "a frame's body is as long as it says"
+        );
         self.frames.push(Placed { header, at });
         self.sealed = None;
     }

@@ -10,3 +10,6 @@ pub mod batch;
 pub mod reader;
 pub mod recovery;
 pub mod writer;
+
+#[cfg(test)]
+mod tests;

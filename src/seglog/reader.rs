@@ -114,8 +114,10 @@ impl SegmentReader {
         let file = File::open(path).map_err(at("open", path))?;
         let mut bytes = [0; SEGMENT_HEADER_LEN];
         let read = read_up_to(&file, &mut bytes, 0).map_err(at("read", path))?;
-        let header = SegmentHeader::decode(&bytes[..read])
-            .map_err(|source| SegmentError::Header { path: path.to_owned(), source })?;
+        let header = SegmentHeader::decode(&bytes[..read]).map_err(|source| SegmentError::Header {
+            path: path.to_owned(),
+            source,
+        })?;
         Ok(Self {
             file,
             path: path.to_owned(),
@@ -164,7 +166,9 @@ impl SegmentReader {
     pub fn checkpoint(&mut self) -> Result<Option<Table>, SegmentError> {
         let mut items = Vec::new();
         loop {
-            let Next::Frame(found) = self.next_frame()? else { return Ok(None) };
+            let Next::Frame(found) = self.next_frame()? else {
+                return Ok(None);
+            };
             if found.header.kind != Kind::Checkpoint || found.header.has(frame::UPDATE) {
                 return Ok(None);
             }
@@ -177,7 +181,10 @@ impl SegmentReader {
         }
         checkpoint::decode(&items)
             .map(Some)
-            .map_err(|source| SegmentError::Checkpoint { path: self.path.clone(), source })
+            .map_err(|source| SegmentError::Checkpoint {
+                path: self.path.clone(),
+                source,
+            })
     }
 
     /// What comes next. Bodies that are not asked for are passed over unread.
@@ -197,9 +204,15 @@ impl SegmentReader {
         };
         match opened {
             Ok(header) => {
-                let found = FoundFrame { header, offset: self.offset };
+                let found = FoundFrame {
+                    header,
+                    offset: self.offset,
+                };
                 if found.end() > self.end_of_file()? {
-                    return self.unsound(FrameError::BodyCrc { expected: header.body_crc, found: 0 });
+                    return self.unsound(FrameError::BodyCrc {
+                        expected: header.body_crc,
+                        found: 0,
+                    });
                 }
                 self.durable = self.durable.max(header.durable);
                 if header.kind == Kind::Seal && self.is_seal(&found)? {
@@ -234,7 +247,10 @@ impl SegmentReader {
     /// When the file cannot be read.
     pub fn reject(&mut self, found: &FoundFrame) -> Result<Next, SegmentError> {
         self.offset = found.offset;
-        self.unsound(FrameError::BodyCrc { expected: found.header.body_crc, found: 0 })
+        self.unsound(FrameError::BodyCrc {
+            expected: found.header.body_crc,
+            found: 0,
+        })
     }
 
     fn is_seal(&mut self, found: &FoundFrame) -> Result<bool, SegmentError> {
@@ -277,7 +293,9 @@ impl SegmentReader {
                 return Ok(None);
             }
             for candidate in memchr::memmem::find_iter(&window[..read], &MAGIC) {
-                let Some(bytes) = window[candidate..read].first_chunk() else { break };
+                let Some(bytes) = window[candidate..read].first_chunk() else {
+                    break;
+                };
                 let offset = place + candidate as u64;
                 if let Ok(header) = FrameHeader::open(bytes, self.header.segment) {
                     return Ok(Some(FoundFrame { header, offset }).filter(|found| found.end() <= end));
@@ -295,14 +313,18 @@ impl SegmentReader {
 
     /// Reads at `offset`, short only at the limit or the end of the file.
     fn read_at(&mut self, offset: u64, out: &mut [u8]) -> Result<usize, SegmentError> {
-        let wanted = out.len().min(usize::try_from(self.limit.saturating_sub(offset)).unwrap_or(usize::MAX));
+        let wanted = out
+            .len()
+            .min(usize::try_from(self.limit.saturating_sub(offset)).unwrap_or(usize::MAX));
         let out = &mut out[..wanted];
         let ahead_end = self.ahead_at + self.ahead.len() as u64;
         if offset < self.ahead_at || offset + wanted as u64 > ahead_end {
             if wanted >= READ_AHEAD {
                 return Ok(read_up_to(&self.file, out, offset).map_err(at("read", &self.path))?);
             }
-            let most = usize::try_from(self.limit.saturating_sub(offset)).unwrap_or(usize::MAX).min(READ_AHEAD);
+            let most = usize::try_from(self.limit.saturating_sub(offset))
+                .unwrap_or(usize::MAX)
+                .min(READ_AHEAD);
             self.ahead.resize(most, 0);
             let read = read_up_to(&self.file, &mut self.ahead, offset).map_err(at("read", &self.path))?;
             self.ahead.truncate(read);

@@ -5,7 +5,7 @@
 
 use crate::formats::codec::Decompressor;
 use crate::formats::frame;
-use crate::formats::segment::{self, SegmentHeader};
+use crate::formats::segment::{self, SegmentHeader, SegmentHeaderError};
 use crate::formats::table::Table;
 use crate::os::disk::{self, DiskError, at};
 use crate::seglog::reader::{Ending, FoundFrame, Next, SegmentError, SegmentReader};
@@ -28,7 +28,12 @@ pub struct SegmentFile {
 pub fn segments_in(directory: &Path) -> Result<Vec<SegmentFile>, DiskError> {
     let mut segments: Vec<_> = disk::entries(directory)?
         .into_iter()
-        .filter_map(|path| Some(SegmentFile { number: segment::number_of(path.file_name()?)?, path }))
+        .filter_map(|path| {
+            Some(SegmentFile {
+                number: segment::number_of(path.file_name()?)?,
+                path,
+            })
+        })
         .collect();
     segments.sort();
     Ok(segments)
@@ -52,7 +57,10 @@ pub struct Standing {
 /// # Errors
 /// When the disk fails. Damage is no error: it is told in the result.
 pub fn recover(segments: &[SegmentFile]) -> Result<Standing, SegmentError> {
-    let mut standing = Standing { next_number: segments.last().map_or(1, |last| last.number + 1), ..Standing::default() };
+    let mut standing = Standing {
+        next_number: segments.last().map_or(1, |last| last.number + 1),
+        ..Standing::default()
+    };
     for candidate in segments.iter().rev() {
         disk::sync_file(&candidate.path)?;
         if let Some(directory) = candidate.path.parent() {
@@ -61,8 +69,12 @@ pub fn recover(segments: &[SegmentFile]) -> Result<Standing, SegmentError> {
         let mut reader = match SegmentReader::open(&candidate.path) {
             Ok(reader) => reader,
             Err(SegmentError::Disk(error)) => return Err(error.into()),
+            // Its writer was killed before the header was whole.
+            Err(SegmentError::Header {
+                source: SegmentHeaderError::Short(_),
+                ..
+            }) => continue,
             Err(error) => {
-                // A writer killed before its header was whole leaves such a file as the last; any other is damage.
                 standing.damages.push(error.to_string());
                 continue;
             }
@@ -79,10 +91,6 @@ pub fn recover(segments: &[SegmentFile]) -> Result<Standing, SegmentError> {
             Err(error) => standing.damages.push(error.to_string()),
         }
     }
-    if standing.last.is_some() {
-        // An unfinished successor of the segment that counts is no damage.
-        standing.damages.retain(|damage| !damage.contains("and a segment's header is"));
-    }
     Ok(standing)
 }
 
@@ -94,7 +102,9 @@ fn add_frames(reader: &mut SegmentReader, standing: &mut Standing) -> Result<(),
         let found = match event {
             Event::Frame(found) => found,
             Event::Damaged { from, to } => {
-                standing.damages.push(format!("{} is damaged from byte {from} to byte {to}", path.display()));
+                standing
+                    .damages
+                    .push(format!("{} is damaged from byte {from} to byte {to}", path.display()));
                 return Ok(true);
             }
         };
@@ -106,8 +116,16 @@ fn add_frames(reader: &mut SegmentReader, standing: &mut Standing) -> Result<(),
         if let Ok(raw) = decompressor.raw(&found.header, &body)
             && let Err(error) = standing.table.apply(&found.header, if needs_body { raw } else { &[] })
         {
-            warn!("{}: frame at byte {} does not fit: {error}", path.display(), found.offset);
-            standing.damages.push(format!("{}: the frame at byte {} does not fit: {error}", path.display(), found.offset));
+            warn!(
+                "{}: frame at byte {} does not fit: {error}",
+                path.display(),
+                found.offset
+            );
+            standing.damages.push(format!(
+                "{}: the frame at byte {} does not fit: {error}",
+                path.display(),
+                found.offset
+            ));
         }
         Ok(true)
     })?;

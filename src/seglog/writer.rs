@@ -128,7 +128,16 @@ impl SegmentLog {
         decompressor: Decompressor,
     ) -> Self {
         let Standing { table, next_number, .. } = standing;
-        Self { identity, durability, segment_bytes, directory, next_number, table, active: None, decompressor }
+        Self {
+            identity,
+            durability,
+            segment_bytes,
+            directory,
+            next_number,
+            table,
+            active: None,
+            decompressor,
+        }
     }
 
     /// The sum of all that was appended.
@@ -179,7 +188,9 @@ impl SegmentLog {
             self.begin_segment()?;
         }
         let mut before = Vec::with_capacity(batch.frames().len());
-        let appended = self.add_to_table(batch, &mut before).and_then(|()| Ok(self.write(batch)?));
+        let appended = self
+            .add_to_table(batch, &mut before)
+            .and_then(|()| Ok(self.write(batch)?));
         if appended.is_err() {
             for (stream, known) in before.into_iter().rev() {
                 match known {
@@ -243,7 +254,11 @@ impl SegmentLog {
 
     fn seal(&mut self) -> Result<(), AppendError> {
         let Some(active) = &self.active else { return Ok(()) };
-        let body = Seal { frames: active.frames, offset: active.segment.accepted() }.encode();
+        let body = Seal {
+            frames: active.frames,
+            offset: active.segment.accepted(),
+        }
+        .encode();
         let mut batch = FrameBatch::default();
         batch.push(FrameHeader::plain(Kind::Seal, &body), &body);
         self.write(&mut batch)?;
@@ -274,9 +289,24 @@ impl SegmentLog {
     fn write_head(&self, path: &Path, number: u64) -> Result<Active, DiskError> {
         let file = AppendFile::create(path)?;
         let id = SegmentId::random();
-        let LogIdentity { role, group, owner, epoch } = self.identity.clone();
+        let LogIdentity {
+            role,
+            group,
+            owner,
+            epoch,
+        } = self.identity.clone();
         let created = clock::now_ns();
-        let mut bytes = SegmentHeader { role, segment: id, owner, epoch, number, created, group }.encode().to_vec();
+        let mut bytes = SegmentHeader {
+            role,
+            segment: id,
+            owner,
+            epoch,
+            number,
+            created,
+            group,
+        }
+        .encode()
+        .to_vec();
         let frames = put_checkpoint(&self.table, id, &mut bytes);
         file.write_at(&bytes, 0)?;
         let len = bytes.len() as u64;

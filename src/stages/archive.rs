@@ -47,10 +47,14 @@ impl ArchivePattern {
         }
         let rest = pattern.replace("$GROUP", "").replace("$DATE", "");
         if !pattern.contains("$GROUP") {
-            return Err(format!("the directory {pattern:?} lacks $GROUP: every group needs a directory of its own"));
+            return Err(format!(
+                "the directory {pattern:?} lacks $GROUP: every group needs a directory of its own"
+            ));
         }
         if rest.contains('$') {
-            return Err(format!("the directory {pattern:?} has a variable other than $GROUP and $DATE"));
+            return Err(format!(
+                "the directory {pattern:?} has a variable other than $GROUP and $DATE"
+            ));
         }
         Ok(Self(pattern.to_owned()))
     }
@@ -60,7 +64,11 @@ impl ArchivePattern {
     pub fn base(&self) -> PathBuf {
         let fixed = self.0.split('$').next().unwrap_or_default();
         let directory = fixed.rfind('/').map_or("", |slash| &fixed[..slash.max(1)]);
-        if directory.is_empty() { PathBuf::from(".") } else { PathBuf::from(directory) }
+        if directory.is_empty() {
+            PathBuf::from(".")
+        } else {
+            PathBuf::from(directory)
+        }
     }
 
     /// The directory for `group` on `date`.
@@ -80,7 +88,11 @@ impl ArchivePattern {
             let mut deeper = Vec::new();
             for directory in directories {
                 if name.is_empty() {
-                    deeper.push(if directory.as_os_str().is_empty() { PathBuf::from("/") } else { directory });
+                    deeper.push(if directory.as_os_str().is_empty() {
+                        PathBuf::from("/")
+                    } else {
+                        directory
+                    });
                 } else if name.contains("$DATE") {
                     deeper.extend(dated(&directory, name)?);
                 } else {
@@ -100,7 +112,11 @@ impl ArchivePattern {
 
 /// The entries of `directory` whose names are `name` with some date for `$DATE`.
 fn dated(directory: &Path, name: &str) -> Result<Vec<PathBuf>, DiskError> {
-    let listed = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    let listed = if directory.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        directory
+    };
     let fits = |path: &PathBuf| {
         let (before, after) = name.split_once("$DATE").unwrap_or((name, ""));
         path.file_name()
@@ -151,8 +167,14 @@ impl Archive {
         let at_start = positions(&standing.table);
         let directory = pattern.directory(group, date);
         let decompressor = crate::formats::codec::Decompressor::new().map_err(disk::at("prepare", &directory))?;
-        let mut log =
-            SegmentLog::new(identity, Durability::EachSegment, SEGMENT_BYTES, directory, standing, decompressor);
+        let mut log = SegmentLog::new(
+            identity,
+            Durability::EachSegment,
+            SEGMENT_BYTES,
+            directory,
+            standing,
+            decompressor,
+        );
         log.begin_segment()?;
         let archive = Self {
             log,
@@ -184,19 +206,34 @@ impl Archive {
     /// # Errors
     /// When the disk refuses.
     pub fn welcome(&mut self, hello: &Hello, now: u64) -> Result<Vec<Held>, AppendError> {
-        let sender = Sender { epoch: hello.epoch, start_id: hello.start_id, last_seen: now, refused: false };
+        let sender = Sender {
+            epoch: hello.epoch,
+            start_id: hello.start_id,
+            last_seen: now,
+            refused: false,
+        };
         let body = checkpoint::encode_sender(hello.sender, &sender);
         let mut batch = FrameBatch::default();
-        batch.push(FrameHeader::plain(Kind::Checkpoint, &body).with_flags(frame::UPDATE), &body);
+        batch.push(
+            FrameHeader::plain(Kind::Checkpoint, &body).with_flags(frame::UPDATE),
+            &body,
+        );
         self.append(&mut batch)?;
         if let Some(active) = self.log.active() {
             active.sync()?;
         }
-        let mine = self.log.table().streams.iter().filter(|(_, stream)| {
-            stream.sender == hello.sender && stream.state != StreamState::Forgotten
-        });
+        let mine = self
+            .log
+            .table()
+            .streams
+            .iter()
+            .filter(|(_, stream)| stream.sender == hello.sender && stream.state != StreamState::Forgotten);
         Ok(mine
-            .map(|(id, stream)| Held { stream: *id, position: stream.end, state: stream.state })
+            .map(|(id, stream)| Held {
+                stream: *id,
+                position: stream.end,
+                state: stream.state,
+            })
             .collect())
     }
 
@@ -209,15 +246,26 @@ impl Archive {
         let news = known.is_none_or(|stream| {
             stream.sender != attach.sender
                 || stream.state == StreamState::Forgotten
-                || attach.definitions.iter().any(|(id, definition)| stream.definitions.get(id) != Some(definition))
+                || attach
+                    .definitions
+                    .iter()
+                    .any(|(id, definition)| stream.definitions.get(id) != Some(definition))
         });
         if news {
             let body = attach.encode();
             let mut batch = FrameBatch::default();
-            batch.push(FrameHeader::plain(Kind::Attach, &body).of_stream(header.stream, header.start, header.end), &body);
+            batch.push(
+                FrameHeader::plain(Kind::Attach, &body).of_stream(header.stream, header.start, header.end),
+                &body,
+            );
             self.append(&mut batch)?;
         }
-        Ok(self.log.table().streams.get(&header.stream).map_or(header.start, |stream| stream.end))
+        Ok(self
+            .log
+            .table()
+            .streams
+            .get(&header.stream)
+            .map_or(header.start, |stream| stream.end))
     }
 
     /// Appends frames that were judged to carry their streams on.
@@ -245,10 +293,19 @@ impl Archive {
         !self.pending.is_empty()
     }
 
-    /// What a sync that begins now covers: all that was appended before.
+    /// Whether a sync failed, so that [`Archive::fall_back`] is the only way on.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.log.active().is_some_and(|active| active.file.has_failed())
+    }
+
+    /// What a sync that begins now covers: all that was appended before. `None` while there is no segment, because none could be begun.
     pub fn take_pending(&mut self) -> Option<Pending> {
         let segment = Arc::clone(self.log.active()?);
-        Some(Pending { segment, acks: std::mem::take(&mut self.pending) })
+        Some(Pending {
+            segment,
+            acks: std::mem::take(&mut self.pending),
+        })
     }
 
     /// A sync of what was pending succeeded.
@@ -287,10 +344,23 @@ impl Archive {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn forget(&mut self, sender: OwnerId, streams: &[StreamId], now: u64) -> Result<Vec<(StreamId, u64)>, AppendError> {
+    pub fn forget(
+        &mut self,
+        sender: OwnerId,
+        streams: &[StreamId],
+        now: u64,
+    ) -> Result<Vec<(StreamId, u64)>, AppendError> {
         let mut lost = Vec::new();
         for id in streams {
-            let Some(stream) = self.log.table().streams.get(id).filter(|stream| stream.sender == sender) else { continue };
+            let Some(stream) = self
+                .log
+                .table()
+                .streams
+                .get(id)
+                .filter(|stream| stream.sender == sender)
+            else {
+                continue;
+            };
             let (end, state) = (stream.end, stream.state);
             let mut batch = FrameBatch::default();
             if state == StreamState::Open {
@@ -310,7 +380,10 @@ impl Archive {
                 let mut forgotten = stream.clone();
                 forgotten.state = StreamState::Forgotten;
                 let body = checkpoint::encode_stream(*id, &forgotten);
-                batch.push(FrameHeader::plain(Kind::Checkpoint, &body).with_flags(frame::UPDATE), &body);
+                batch.push(
+                    FrameHeader::plain(Kind::Checkpoint, &body).with_flags(frame::UPDATE),
+                    &body,
+                );
                 self.append(&mut batch)?;
             }
             self.durable.remove(id);
@@ -342,13 +415,20 @@ impl Archive {
     }
 
     fn roll_into(&mut self, directory: &Path) -> Result<(), AppendError> {
-        self.log.table_mut().streams.retain(|_, stream| stream.state != StreamState::Forgotten);
+        self.log
+            .table_mut()
+            .streams
+            .retain(|_, stream| stream.state != StreamState::Forgotten);
         self.log.roll_into(directory)
     }
 }
 
 fn positions(table: &Table) -> HashMap<StreamId, (u64, StreamState)> {
-    table.streams.iter().map(|(id, stream)| (*id, (stream.end, stream.state))).collect()
+    table
+        .streams
+        .iter()
+        .map(|(id, stream)| (*id, (stream.end, stream.state)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -380,7 +460,12 @@ mod tests {
             std::fs::create_dir_all(&directory).unwrap();
             std::fs::write(directory.join(crate::formats::segment::file_name(number)), b"").unwrap();
         }
-        let numbers: Vec<_> = pattern.segments("g").unwrap().iter().map(|segment| segment.number).collect();
+        let numbers: Vec<_> = pattern
+            .segments("g")
+            .unwrap()
+            .iter()
+            .map(|segment| segment.number)
+            .collect();
         assert_eq!(numbers, [1, 2]);
     }
 }

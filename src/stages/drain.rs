@@ -67,7 +67,15 @@ pub struct Drain {
 impl Drain {
     /// A ring was found whose stream is in the spool up to `drained`, in a life that began at `born`.
     pub fn found(&mut self, stream: StreamId, born: u64, drained: u64) {
-        let ring = Ring { born, drained, tail: drained, begun: false, over: false, waiting: false, looked: false };
+        let ring = Ring {
+            born,
+            drained,
+            tail: drained,
+            begun: false,
+            over: false,
+            waiting: false,
+            looked: false,
+        };
         self.rings.insert(stream, ring);
         self.sort();
     }
@@ -112,7 +120,14 @@ impl Drain {
     /// A new life of the ring begins at the position that was drained: it was adopted at `born`.
     pub fn adopted(&mut self, stream: StreamId, born: u64) {
         if let Some(ring) = self.rings.get_mut(&stream) {
-            *ring = Ring { born, begun: false, over: false, waiting: false, looked: false, ..*ring };
+            *ring = Ring {
+                born,
+                begun: false,
+                over: false,
+                waiting: false,
+                looked: false,
+                ..*ring
+            };
         }
         self.sort();
     }
@@ -138,12 +153,19 @@ impl Drain {
     /// The streams whose lives were born before `before`, oldest first.
     #[must_use]
     pub fn older_than(&self, before: u64) -> Vec<StreamId> {
-        self.order.iter().copied().take_while(|stream| self.rings[stream].born <= before).collect()
+        self.order
+            .iter()
+            .copied()
+            .take_while(|stream| self.rings[stream].born <= before)
+            .collect()
     }
 
     /// What to do next.
     pub fn plan(&mut self) -> Plan {
-        let eager = self.rings.values_mut().filter(|ring| ring.has_data() && !ring.may_begin());
+        let eager = self
+            .rings
+            .values_mut()
+            .filter(|ring| ring.has_data() && !ring.may_begin());
         if let Some(before) = eager
             .map(|ring| {
                 ring.waiting = true;
@@ -155,7 +177,10 @@ impl Drain {
         }
         let with_data = |over: bool| {
             let rings = &self.rings;
-            self.order.iter().copied().filter(move |stream| rings[stream].has_data() && rings[stream].over == over)
+            self.order
+                .iter()
+                .copied()
+                .filter(move |stream| rings[stream].has_data() && rings[stream].over == over)
         };
         let mut list: Vec<_> = with_data(true).collect();
         let mut living: Vec<_> = with_data(false).collect();

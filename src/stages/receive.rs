@@ -27,24 +27,34 @@ pub fn judge_hello(hello: &Hello, known: Option<&Sender>, live: Option<&LiveConn
     let refuse = |code, words: String| Err(Refuse { code, words });
     let Some(known) = known else { return Ok(()) };
     if known.refused {
-        return refuse(RefuseCode::Sender, format!("sender {} was unseen for long and is forgotten", hello.sender));
+        return refuse(
+            RefuseCode::Sender,
+            format!("sender {} was unseen for long and is forgotten", hello.sender),
+        );
     }
     if hello.epoch < known.epoch {
         return refuse(
             RefuseCode::Epoch,
-            format!("sender {} has been here as run {}, this is run {}", hello.sender, known.epoch, hello.epoch),
+            format!(
+                "sender {} has been here as run {}, this is run {}",
+                hello.sender, known.epoch, hello.epoch
+            ),
         );
     }
     if hello.epoch == known.epoch && hello.start_id != known.start_id {
         return refuse(
             RefuseCode::StartId,
-            format!("run {} of sender {} has been here with another start id", hello.epoch, hello.sender),
+            format!(
+                "run {} of sender {} has been here with another start id",
+                hello.epoch, hello.sender
+            ),
         );
     }
     match live {
-        Some(live) if (hello.epoch, hello.count) <= (live.epoch, live.count) => {
-            refuse(RefuseCode::Busy, "a newer connection of this sender is being served".to_owned())
-        }
+        Some(live) if (hello.epoch, hello.count) <= (live.epoch, live.count) => refuse(
+            RefuseCode::Busy,
+            "a newer connection of this sender is being served".to_owned(),
+        ),
         _ => Ok(()),
     }
 }
@@ -114,13 +124,26 @@ mod tests {
     use crate::ids::OwnerId;
 
     fn hello(epoch: u64, start_id: u64, count: u64) -> Hello {
-        Hello { sender: OwnerId::NIL, epoch, start_id, count, group: "g".into() }
+        Hello {
+            sender: OwnerId::NIL,
+            epoch,
+            start_id,
+            count,
+            group: "g".into(),
+        }
     }
 
     fn refused(hello: &Hello, live: Option<(u64, u64)>) -> Option<RefuseCode> {
-        let known = Sender { epoch: 5, start_id: 50, last_seen: 0, refused: false };
+        let known = Sender {
+            epoch: 5,
+            start_id: 50,
+            last_seen: 0,
+            refused: false,
+        };
         let live = live.map(|(epoch, count)| LiveConnection { epoch, count, token: 0 });
-        judge_hello(hello, Some(&known), live.as_ref()).err().map(|refuse| refuse.code)
+        judge_hello(hello, Some(&known), live.as_ref())
+            .err()
+            .map(|refuse| refuse.code)
     }
 
     #[test]
@@ -128,9 +151,21 @@ mod tests {
         assert_eq!(refused(&hello(5, 50, 2), Some((5, 1))), None, "a newer connection");
         assert_eq!(refused(&hello(6, 1, 1), Some((5, 9))), None, "a newer run");
         assert_eq!(refused(&hello(5, 50, 1), None), None, "the receiver restarted");
-        assert_eq!(refused(&hello(5, 50, 1), Some((5, 2))), Some(RefuseCode::Busy), "an older connection");
-        assert_eq!(refused(&hello(4, 40, 9), None), Some(RefuseCode::Epoch), "a restored spool");
-        assert_eq!(refused(&hello(5, 51, 1), None), Some(RefuseCode::StartId), "a copied spool");
+        assert_eq!(
+            refused(&hello(5, 50, 1), Some((5, 2))),
+            Some(RefuseCode::Busy),
+            "an older connection"
+        );
+        assert_eq!(
+            refused(&hello(4, 40, 9), None),
+            Some(RefuseCode::Epoch),
+            "a restored spool"
+        );
+        assert_eq!(
+            refused(&hello(5, 51, 1), None),
+            Some(RefuseCode::StartId),
+            "a copied spool"
+        );
         assert_eq!(judge_hello(&hello(1, 1, 1), None, None), Ok(()), "an unknown sender");
     }
 

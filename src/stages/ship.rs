@@ -63,7 +63,10 @@ impl Ship {
             attached: false,
             ended: held.state == StreamState::Ended,
         };
-        Self { streams: held.iter().map(|held| (held.stream, remote(held))).collect(), in_flight: 0 }
+        Self {
+            streams: held.iter().map(|held| (held.stream, remote(held))).collect(),
+            in_flight: 0,
+        }
     }
 
     /// What to do with a frame of the spool.
@@ -72,13 +75,17 @@ impl Ship {
         if !header.kind.takes_positions() {
             return Verdict::Skip;
         }
-        let Some(remote) = self.streams.get(&header.stream) else { return Verdict::Ask };
+        let Some(remote) = self.streams.get(&header.stream) else {
+            return Verdict::Ask;
+        };
         if header.end <= remote.sent || remote.ended {
             Verdict::Skip
         } else if header.start > remote.sent {
             Verdict::Hole { from: remote.sent }
         } else {
-            Verdict::Send { attach: !remote.attached }
+            Verdict::Send {
+                attach: !remote.attached,
+            }
         }
     }
 
@@ -91,7 +98,12 @@ impl Ship {
 
     /// HAS came, for a stream that was asked for.
     pub fn on_has(&mut self, stream: StreamId, position: u64) {
-        let remote = Remote { sent: position, acked: position, attached: true, ended: false };
+        let remote = Remote {
+            sent: position,
+            acked: position,
+            attached: true,
+            ended: false,
+        };
         self.streams.entry(stream).or_insert(remote);
     }
 
@@ -130,7 +142,9 @@ impl Ship {
     /// Up to where the receiver has the stream, or was sent it.
     #[must_use]
     pub fn has(&self, stream: StreamId) -> u64 {
-        self.streams.get(&stream).map_or(0, |remote| if remote.ended { u64::MAX } else { remote.sent })
+        self.streams
+            .get(&stream)
+            .map_or(0, |remote| if remote.ended { u64::MAX } else { remote.sent })
     }
 
     /// Whether the receiver is known to hold the stream.
@@ -192,11 +206,7 @@ impl Parcel {
     ///
     /// # Errors
     /// As `read`; the parcel is then as before.
-    pub fn add<E>(
-        &mut self,
-        header: &FrameHeader,
-        read: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
-    ) -> Result<(), E> {
+    pub fn add<E>(&mut self, header: &FrameHeader, read: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
         let merged = self.open.get(&header.stream).copied().filter(|place| {
             let open = &self.frames[*place];
             header.kind == Kind::Data
@@ -253,7 +263,11 @@ mod tests {
     }
 
     fn held(stream: StreamId, position: u64) -> Held {
-        Held { stream, position, state: StreamState::Open }
+        Held {
+            stream,
+            position,
+            state: StreamState::Open,
+        }
     }
 
     #[test]
@@ -315,7 +329,12 @@ mod tests {
         let mut sent = Vec::new();
         parcel
             .send::<()>(|frame| {
-                sent.push((frame.header.stream, frame.header.start, frame.header.end, frame.raw.len()));
+                sent.push((
+                    frame.header.stream,
+                    frame.header.start,
+                    frame.header.end,
+                    frame.raw.len(),
+                ));
                 Ok(())
             })
             .unwrap();
@@ -328,7 +347,12 @@ mod tests {
         let mut parcel = Parcel::default();
         let header = data(StreamId::random(), 0, 8).with_flags(frame::FIRST);
         assert!(parcel.takes(&header));
-        parcel.add::<()>(&header, |raw| Ok(raw.extend([0; 8]))).unwrap();
+        parcel
+            .add::<()>(&header, |raw| {
+                raw.extend([0; 8]);
+                Ok(())
+            })
+            .unwrap();
         assert!(!parcel.takes(&data(StreamId::random(), 0, 8).with_flags(frame::FIRST)));
         assert!(parcel.takes(&data(header.stream, 8, 8)));
     }

@@ -137,7 +137,10 @@ impl SpoolIndex {
     /// A bell for one shipper.
     pub fn watch(&self) -> (Arc<Watch>, Receiver<()>) {
         let (bell, hears) = bounded(1);
-        let watch = Arc::new(Watch { wake_at: AtomicU64::new(u64::MAX), bell });
+        let watch = Arc::new(Watch {
+            wake_at: AtomicU64::new(u64::MAX),
+            bell,
+        });
         self.lock().watches.push(Arc::clone(&watch));
         (watch, hears)
     }
@@ -185,7 +188,10 @@ impl SpoolIndex {
     #[must_use]
     pub fn is_owed(&self, destination: &str, number: u64, stream: StreamId) -> bool {
         let state = self.lock();
-        state.segments.get(&number).is_some_and(|segment| state.is_owed(destination, segment, stream))
+        state
+            .segments
+            .get(&number)
+            .is_some_and(|segment| state.is_owed(destination, segment, stream))
     }
 
     /// Whether `destination` is owed anything of segment `number` beyond what `has` says it has.
@@ -226,7 +232,13 @@ impl SpoolIndex {
     #[must_use]
     pub fn acknowledged_by(&self, destination: &str) -> Vec<(StreamId, u64)> {
         let state = self.lock();
-        state.acked.get(destination).into_iter().flatten().map(|(stream, position)| (*stream, *position)).collect()
+        state
+            .acked
+            .get(destination)
+            .into_iter()
+            .flatten()
+            .map(|(stream, position)| (*stream, *position))
+            .collect()
     }
 
     /// Whether all that is in the spool was acknowledged by all that it is owed to.
@@ -246,7 +258,11 @@ impl SpoolIndex {
     #[must_use]
     pub fn forgettable(&self, streams: impl Iterator<Item = StreamId>) -> Vec<StreamId> {
         let state = self.lock();
-        if state.rings_known { streams.filter(|stream| !state.is_present(*stream)).collect() } else { Vec::new() }
+        if state.rings_known {
+            streams.filter(|stream| !state.is_present(*stream)).collect()
+        } else {
+            Vec::new()
+        }
     }
 
     /// Whether the shm directory has been looked through.
@@ -267,14 +283,19 @@ impl SpoolIndex {
     pub fn unsynced_ends(&self) -> HashMap<StreamId, u64> {
         let state = self.lock();
         let open = state.segments.values().filter(|segment| segment.open.is_some());
-        open.flat_map(|segment| &segment.streams).map(|(stream, (_, end))| (*stream, *end)).collect()
+        open.flat_map(|segment| &segment.streams)
+            .map(|(stream, (_, end))| (*stream, *end))
+            .collect()
     }
 
     /// Whether every destination of this session has acknowledged the streams up to `goal`, and everybody all that older sessions left.
     #[must_use]
     pub fn is_delivered_up_to(&self, goal: &HashMap<StreamId, u64>) -> bool {
         let state = self.lock();
-        state.segments.values().all(|segment| state.is_delivered_up_to(segment, Some(goal)))
+        state
+            .segments
+            .values()
+            .all(|segment| state.is_delivered_up_to(segment, Some(goal)))
     }
 
     /// Bytes of positions that are still to be acknowledged, by destination, and the time of draining of the oldest of them.
@@ -287,7 +308,11 @@ impl SpoolIndex {
                 let mut bytes = 0;
                 for (stream, (start, end)) in &segment.streams {
                     if state.is_owed(destination, segment, *stream) {
-                        let acked = state.acked.get(destination).and_then(|acked| acked.get(stream)).copied();
+                        let acked = state
+                            .acked
+                            .get(destination)
+                            .and_then(|acked| acked.get(stream))
+                            .copied();
                         bytes += end.saturating_sub(acked.unwrap_or(0).max(*start));
                     }
                 }
@@ -306,16 +331,26 @@ impl SpoolIndex {
     /// # Errors
     /// When a segment cannot be read.
     pub fn look_at(directory: &Path, epoch: u64, owed_to: HashMap<u64, Vec<String>>) -> Result<Self, SpoolError> {
-        let mut state = IndexState { epoch, owed_to, ..IndexState::default() };
+        let mut state = IndexState {
+            epoch,
+            owed_to,
+            ..IndexState::default()
+        };
         for segment in recovery::segments_in(directory)? {
             state.index_segment(&segment)?;
         }
-        Ok(Self { state: Mutex::new(state), appended: AtomicU64::new(0) })
+        Ok(Self {
+            state: Mutex::new(state),
+            appended: AtomicU64::new(0),
+        })
     }
 
     /// Takes in what is recorded of a destination's acknowledgements, for reports.
     pub fn know_acknowledged(&self, destination: &str, acked: HashMap<uuid::Uuid, u64>) {
-        let acked = acked.into_iter().map(|(stream, position)| (StreamId(stream), position)).collect();
+        let acked = acked
+            .into_iter()
+            .map(|(stream, position)| (StreamId(stream), position))
+            .collect();
         self.lock().acked.insert(destination.to_owned(), acked);
     }
 
@@ -346,7 +381,11 @@ impl SpoolIndex {
     #[must_use]
     pub fn unsynced(&self) -> Vec<Arc<OpenSegment>> {
         let state = self.lock();
-        state.segments.values().filter_map(|segment| segment.open.clone()).collect()
+        state
+            .segments
+            .values()
+            .filter_map(|segment| segment.open.clone())
+            .collect()
     }
 
     /// Drops what is needed only until a finished segment is synced.
@@ -363,7 +402,11 @@ impl SpoolIndex {
 
 impl IndexState {
     fn is_owed(&self, destination: &str, segment: &SegmentEntry, stream: StreamId) -> bool {
-        let names = |epoch| self.owed_to.get(&epoch).is_some_and(|owed: &Vec<String>| owed.iter().any(|one| one == destination));
+        let names = |epoch| {
+            self.owed_to
+                .get(&epoch)
+                .is_some_and(|owed: &Vec<String>| owed.iter().any(|one| one == destination))
+        };
         names(segment.epoch) || (self.continuing.contains(&stream) && names(self.epoch))
     }
 
@@ -385,7 +428,9 @@ impl IndexState {
                 let wanted = goal.map_or(*end, |goal| goal.get(stream).map_or(0, |goal| *goal.min(end)));
                 wanted == 0
                     || !self.is_owed(destination, segment, *stream)
-                    || acked.and_then(|acked| acked.get(stream)).is_some_and(|position| *position >= wanted)
+                    || acked
+                        .and_then(|acked| acked.get(stream))
+                        .is_some_and(|position| *position >= wanted)
             })
         })
     }
@@ -396,9 +441,14 @@ impl IndexState {
 
     fn delete_delivered(&mut self) -> Result<(), DiskError> {
         loop {
-            let Some((number, segment)) = self.segments.first_key_value() else { return Ok(()) };
+            let Some((number, segment)) = self.segments.first_key_value() else {
+                return Ok(());
+            };
             let explained = self.segments.range(number + 1..).any(|(_, later)| {
-                later.open.as_ref().is_none_or(|open| open.durable() >= open.checkpoint_end)
+                later
+                    .open
+                    .as_ref()
+                    .is_none_or(|open| open.durable() >= open.checkpoint_end)
             });
             if !explained || !self.is_delivered(segment) {
                 return Ok(());
@@ -429,7 +479,9 @@ impl IndexState {
     }
 
     fn add_range(&mut self, number: u64, stream: StreamId, start: u64, end: u64, time: u64) {
-        let Some(segment) = self.segments.get_mut(&number) else { return };
+        let Some(segment) = self.segments.get_mut(&number) else {
+            return;
+        };
         if segment.oldest == 0 {
             segment.oldest = time;
         }
@@ -476,7 +528,11 @@ impl Spool {
         let segments = recovery::segments_in(directory)?;
         let mut standing = recovery::recover(&segments)?;
         let damages = std::mem::take(&mut standing.damages);
-        let mut state = IndexState { epoch: identity.epoch, owed_to, ..IndexState::default() };
+        let mut state = IndexState {
+            epoch: identity.epoch,
+            owed_to,
+            ..IndexState::default()
+        };
         for segment in segments {
             state.index_segment(&segment)?;
         }
@@ -488,10 +544,25 @@ impl Spool {
             epoch: identity.epoch,
         };
         let decompressor = crate::formats::codec::Decompressor::new().map_err(disk::at("prepare", directory))?;
-        let log =
-            SegmentLog::new(log, Durability::Elsewhere, segment_bytes, directory.to_owned(), standing, decompressor);
-        let index = Arc::new(SpoolIndex { state: Mutex::new(state), appended: AtomicU64::new(0) });
-        let mut spool = Self { log, index, identity, segment_bytes, lock };
+        let log = SegmentLog::new(
+            log,
+            Durability::Elsewhere,
+            segment_bytes,
+            directory.to_owned(),
+            standing,
+            decompressor,
+        );
+        let index = Arc::new(SpoolIndex {
+            state: Mutex::new(state),
+            appended: AtomicU64::new(0),
+        });
+        let mut spool = Self {
+            log,
+            index,
+            identity,
+            segment_bytes,
+            lock,
+        };
         spool.begin_segment()?;
         Ok(Opened { spool, damages })
     }
@@ -513,22 +584,34 @@ impl Spool {
             decompressor,
         );
         let (index, lock) = (Arc::clone(&self.index), Arc::clone(&self.lock));
-        let mut spool = Self { log, index, identity: self.identity, segment_bytes: self.segment_bytes, lock };
+        let mut spool = Self {
+            log,
+            index,
+            identity: self.identity,
+            segment_bytes: self.segment_bytes,
+            lock,
+        };
         spool.begin_segment()?;
         Ok(spool)
     }
 
-    /// What the segments in `directory` say of the spool's identity, should its lock file be lost.
+    /// The runs that wrote the segments in `directory`, oldest first: the last is the spool's identity, should its lock file be lost.
     ///
     /// # Errors
     /// When the directory cannot be read.
-    pub fn identity_in_segments(directory: &Path) -> Result<Option<SpoolIdentity>, SpoolError> {
-        let headers = recovery::segments_in(directory)?;
-        Ok(headers
+    pub fn runs_in(directory: &Path) -> Result<Vec<SpoolIdentity>, SpoolError> {
+        let segments = recovery::segments_in(directory)?;
+        let headers = segments
             .iter()
-            .rev()
-            .find_map(|segment| SegmentReader::open(&segment.path).ok())
-            .map(|reader| SpoolIdentity { sender: reader.header().owner, epoch: reader.header().epoch }))
+            .filter_map(|segment| SegmentReader::open(&segment.path).ok());
+        let mut runs: Vec<_> = headers
+            .map(|reader| SpoolIdentity {
+                sender: reader.header().owner,
+                epoch: reader.header().epoch,
+            })
+            .collect();
+        runs.dedup();
+        Ok(runs)
     }
 
     /// The shared index.
@@ -561,9 +644,15 @@ impl Spool {
             self.roll()?;
         }
         self.log.append(batch)?;
-        let Some(number) = self.log.active().map(|active| active.number) else { return Ok(()) };
+        let Some(number) = self.log.active().map(|active| active.number) else {
+            return Ok(());
+        };
         let mut state = self.index.lock();
-        for frame in batch.frames().iter().filter(|frame| frame.header.kind.takes_positions()) {
+        for frame in batch
+            .frames()
+            .iter()
+            .filter(|frame| frame.header.kind.takes_positions())
+        {
             let header = &frame.header;
             state.add_range(number, header.stream, header.start, header.end, header.time);
         }
@@ -641,7 +730,12 @@ impl Spool {
 
 /// The streams of `table` that have not ended.
 fn open_streams(table: &Table) -> HashSet<StreamId> {
-    table.streams.iter().filter(|(_, stream)| stream.state == StreamState::Open).map(|(id, _)| *id).collect()
+    table
+        .streams
+        .iter()
+        .filter(|(_, stream)| stream.state == StreamState::Open)
+        .map(|(id, _)| *id)
+        .collect()
 }
 
 impl IndexState {

@@ -61,7 +61,11 @@ pub enum ConnectionError {
 
 /// Tells the peer why it is not served.
 pub fn refuse(stream: &TcpStream, code: RefuseCode, words: &str) {
-    let body = Refuse { code, words: words.to_owned() }.encode();
+    let body = Refuse {
+        code,
+        words: words.to_owned(),
+    }
+    .encode();
     let _ = net::send_frame(stream, &FrameHeader::plain(Kind::Refuse, &body), &body); // it may be gone already
 }
 
@@ -101,9 +105,15 @@ impl Connection {
         if header.kind != Kind::Hello {
             return Err(ConnectionError::Unexpected(header.kind));
         }
-        let (version, hello) = Hello::decode(&body).map_err(|source| ConnectionError::Body { kind: Kind::Hello, source })?;
+        let (version, hello) = Hello::decode(&body).map_err(|source| ConnectionError::Body {
+            kind: Kind::Hello,
+            source,
+        })?;
         let Some(hello) = hello else {
-            let words = format!("this receiver speaks version {} of the protocol, the sender version {version}", wire::VERSION);
+            let words = format!(
+                "this receiver speaks version {} of the protocol, the sender version {version}",
+                wire::VERSION
+            );
             refuse(&stream, RefuseCode::Version, &words);
             return Ok(None);
         };
@@ -127,7 +137,10 @@ impl Connection {
                 return Ok(None);
             }
         };
-        info!("group {}: {remote} ships as run {} of sender {}", hello.group, hello.epoch, hello.sender);
+        info!(
+            "group {}: {remote} ships as run {} of sender {}",
+            hello.group, hello.epoch, hello.sender
+        );
         recorder.connection(remote, &hello.group, hello.sender.0);
         let mut connection = Self {
             reader,
@@ -141,7 +154,9 @@ impl Connection {
             stop: stop.clone(),
         };
         send_welcome(&stream, &held)?;
-        let writer = std::thread::Builder::new().name(format!("ack {token}")).spawn(move || acks.write_to(&stream))?;
+        let writer = std::thread::Builder::new()
+            .name(format!("ack {token}"))
+            .spawn(move || acks.write_to(&stream))?;
         connection.writer = Some(writer);
         Ok(Some(connection))
     }
@@ -166,7 +181,9 @@ impl Connection {
         self.batch.clear();
         let at = self.batch.begin();
         let stop = &self.stop;
-        let header = self.reader.read(self.batch.body_mut(), SILENCE_MAX, &|| stop.is_set())?;
+        let header = self
+            .reader
+            .read(self.batch.body_mut(), SILENCE_MAX, &|| stop.is_set())?;
         self.batch.finish(at, header);
         match header.kind {
             Kind::Data | Kind::Gap | Kind::End => self.store(&header),
@@ -184,11 +201,18 @@ impl Connection {
     }
 
     fn body(&self) -> &[u8] {
-        self.batch.frames().first().map_or(&[], |frame| self.batch.body_of(frame))
+        self.batch
+            .frames()
+            .first()
+            .map_or(&[], |frame| self.batch.body_of(frame))
     }
 
     fn attach(&mut self, header: &FrameHeader) -> Result<(), ConnectionError> {
-        let body = self.batch.frames().first().map_or(&[][..], |frame| self.batch.body_of(frame));
+        let body = self
+            .batch
+            .frames()
+            .first()
+            .map_or(&[][..], |frame| self.batch.body_of(frame));
         let raw = self.decompressor.raw(header, body)?;
         let attach = Attach::decode(raw).map_err(|source| bad_body(header.kind, source))?;
         let position = self.group.attach(self.token, header, &attach)?;
@@ -201,7 +225,11 @@ impl Connection {
 
     /// Judges the frame outside of the group's lock, as far as that can be done, and stores it.
     fn store(&mut self, header: &FrameHeader) -> Result<(), ConnectionError> {
-        let body = self.batch.frames().first().map_or(&[][..], |frame| self.batch.body_of(frame));
+        let body = self
+            .batch
+            .frames()
+            .first()
+            .map_or(&[][..], |frame| self.batch.body_of(frame));
         let stream = header.stream;
         let raw = self.decompressor.raw(header, body)?;
         match header.kind {
@@ -213,17 +241,25 @@ impl Connection {
         }
         let mut unfit = None;
         let decompressor = &mut self.decompressor;
-        let stored = self.group.store(self.token, header, &mut self.batch, &mut |batch, position| {
-            let body = batch.frames().first().map_or(&[][..], |frame| batch.body_of(frame));
-            let rest = decompressor
-                .raw(header, body)
-                .map_err(ConnectionError::from)
-                .and_then(|raw| rest_of(header, raw, position).map_err(|source| ConnectionError::Records { stream, source }));
-            rest.map_err(|error| {
-                unfit = Some(error);
-                ApplyError::Position { stream, expected: position, found: header.start }
-            })
-        });
+        let stored = self
+            .group
+            .store(self.token, header, &mut self.batch, &mut |batch, position| {
+                let body = batch.frames().first().map_or(&[][..], |frame| batch.body_of(frame));
+                let rest = decompressor
+                    .raw(header, body)
+                    .map_err(ConnectionError::from)
+                    .and_then(|raw| {
+                        rest_of(header, raw, position).map_err(|source| ConnectionError::Records { stream, source })
+                    });
+                rest.map_err(|error| {
+                    unfit = Some(error);
+                    ApplyError::Position {
+                        stream,
+                        expected: position,
+                        found: header.start,
+                    }
+                })
+            });
         match unfit {
             Some(error) => Err(error),
             None => Ok(stored?),
@@ -261,7 +297,11 @@ fn send_welcome(stream: &TcpStream, held: &[wire::Held]) -> io::Result<()> {
     for (number, piece) in pieces.iter().enumerate() {
         let body = wire::encode_welcome(piece);
         let flags = if number == last { frame::LAST } else { 0 };
-        net::send_frame(stream, &FrameHeader::plain(Kind::Welcome, &body).with_flags(flags), &body)?;
+        net::send_frame(
+            stream,
+            &FrameHeader::plain(Kind::Welcome, &body).with_flags(flags),
+            &body,
+        )?;
     }
     Ok(())
 }
@@ -279,5 +319,7 @@ impl Drop for Connection {
 }
 
 fn chain_of(panic: &Box<dyn std::any::Any + Send>) -> String {
-    panic.downcast_ref::<&str>().map_or_else(|| chain(&io::Error::other("panic")), |words| (*words).to_owned())
+    panic
+        .downcast_ref::<&str>()
+        .map_or_else(|| chain(&io::Error::other("panic")), |words| (*words).to_owned())
 }

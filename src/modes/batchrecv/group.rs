@@ -75,8 +75,17 @@ impl GroupStore {
             warn!("archive of group {name}: {damage}");
             recorder.fault(&format!("archive of group {name}"), &damage);
         }
-        let state = State { archive, served: HashMap::new(), finished: false };
-        Ok(Self { name: name.to_owned(), state: Mutex::new(state), work: Condvar::new(), recorder })
+        let state = State {
+            archive,
+            served: HashMap::new(),
+            finished: false,
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            state: Mutex::new(state),
+            work: Condvar::new(),
+            recorder,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -88,14 +97,27 @@ impl GroupStore {
     ///
     /// # Errors
     /// What to answer instead of WELCOME.
-    pub fn welcome(&self, hello: &Hello, token: u64, acks: &Arc<AckBox>, stream: &TcpStream) -> Result<Vec<Held>, Refuse> {
-        let cannot = |words: String| Refuse { code: RefuseCode::Storage, words };
+    pub fn welcome(
+        &self,
+        hello: &Hello,
+        token: u64,
+        acks: &Arc<AckBox>,
+        stream: &TcpStream,
+    ) -> Result<Vec<Held>, Refuse> {
+        let cannot = |words: String| Refuse {
+            code: RefuseCode::Storage,
+            words,
+        };
         let mut state = self.lock();
         if state.finished {
             return Err(cannot("the receiver is ending".to_owned()));
         }
         let known = state.archive.table().senders.get(&hello.sender).copied();
-        let old = state.served.values().find(|served| served.sender == hello.sender).map(|served| served.live);
+        let old = state
+            .served
+            .values()
+            .find(|served| served.sender == hello.sender)
+            .map(|served| served.live);
         receive::judge_hello(hello, known.as_ref(), old.as_ref())?;
         if let Some(old) = old
             && let Some(fenced) = state.served.remove(&old.token)
@@ -106,9 +128,21 @@ impl GroupStore {
             .archive
             .welcome(hello, clock::now_ns())
             .map_err(|error| cannot(format!("cannot store who the sender is: {}", chain(&error))))?;
-        let live = LiveConnection { epoch: hello.epoch, count: hello.count, token };
+        let live = LiveConnection {
+            epoch: hello.epoch,
+            count: hello.count,
+            token,
+        };
         let stream = stream.try_clone().map_err(|error| cannot(error.to_string()))?;
-        state.served.insert(token, Served { live, sender: hello.sender, acks: Arc::clone(acks), stream });
+        state.served.insert(
+            token,
+            Served {
+                live,
+                sender: hello.sender,
+                acks: Arc::clone(acks),
+                stream,
+            },
+        );
         // WELCOME says what was appended; an acknowledgement of it follows the next sync.
         for held in &held {
             state.archive.promise(token, held.stream);
@@ -126,7 +160,11 @@ impl GroupStore {
 
     fn serving(&self, token: u64) -> Result<MutexGuard<'_, State>, StoreError> {
         let state = self.lock();
-        if state.served.contains_key(&token) && !state.finished { Ok(state) } else { Err(StoreError::Fenced) }
+        if state.served.contains_key(&token) && !state.finished {
+            Ok(state)
+        } else {
+            Err(StoreError::Fenced)
+        }
     }
 
     /// Stores ATTACH; says up to where the stream is held.
@@ -166,7 +204,9 @@ impl GroupStore {
     /// When the connection is over or the disk refuses.
     pub fn forget(&self, token: u64, streams: &[StreamId]) -> Result<(), StoreError> {
         let mut state = self.serving(token)?;
-        let Some(sender) = state.served.get(&token).map(|served| served.sender) else { return Err(StoreError::Fenced) };
+        let Some(sender) = state.served.get(&token).map(|served| served.sender) else {
+            return Err(StoreError::Fenced);
+        };
         for (stream, position) in state.archive.forget(sender, streams, clock::now_ns())? {
             let words = format!("its sender has nothing left of it, and no END came: lost from position {position} on");
             warn!("group {}: stream {stream}: {words}", self.name);
@@ -181,21 +221,49 @@ impl GroupStore {
     /// # Errors
     /// When the archive can neither be synced nor go back.
     pub fn sync_until(&self, stop: &Stop) -> Result<(), String> {
+        let mut said = false;
         loop {
             let mut state = self.lock();
             if !state.archive.has_pending() && !stop.is_set() {
-                state = self.work.wait_timeout(state, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+                state = self
+                    .work
+                    .wait_timeout(state, LOOK)
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0;
             }
-            if let Err(error) = state.archive.turn_to(&clock::local_date()) {
-                warn!("group {}: cannot begin the directory of the new date: {}", self.name, chain(&error));
+            match state.archive.turn_to(&clock::local_date()) {
+                Err(error) if !said => {
+                    warn!(
+                        "group {}: cannot begin the directory of the new date: {}",
+                        self.name,
+                        chain(&error)
+                    );
+                    said = true;
+                }
+                result => said = result.is_err(),
             }
-            if !state.archive.has_pending() {
+            if !state.archive.has_pending() && !state.archive.has_failed() {
                 if stop.is_set() {
                     return Ok(());
                 }
                 continue;
             }
-            let Some(pending) = state.archive.take_pending() else { continue };
+            if state.archive.has_failed() {
+                self.fall_back(&mut state, "a sync failed")?;
+                continue;
+            }
+            let Some(pending) = state.archive.take_pending() else {
+                // No segment could be begun. The next append tries again; what is pending was synced with its own segment.
+                drop(
+                    self.work
+                        .wait_timeout(state, LOOK)
+                        .unwrap_or_else(PoisonError::into_inner),
+                );
+                if stop.is_set() {
+                    return Ok(());
+                }
+                continue;
+            };
             drop(state);
             let synced = pending.segment.sync();
             let mut state = self.lock();
@@ -215,7 +283,10 @@ impl GroupStore {
 
     /// A sync failed: nothing that was not synced before counts, and everybody starts again at WELCOME.
     fn fall_back(&self, state: &mut State, words: &str) -> Result<(), String> {
-        error!("group {}: {words}: going back to what is known to be on disk", self.name);
+        error!(
+            "group {}: {words}: going back to what is known to be on disk",
+            self.name
+        );
         self.recorder.fault(&format!("archive of group {}", self.name), words);
         for (_, served) in state.served.drain() {
             served.end();

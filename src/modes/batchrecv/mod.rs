@@ -62,8 +62,10 @@ impl Groups {
         let group = GroupStore::open(&self.pattern, name, self.recorder.clone()).map_err(|error| chain(&error))?;
         let group = Arc::new(group);
         let (syncing, stop) = (Arc::clone(&group), self.stop.clone());
-        supervise::spawn(&format!("sync {name}"), &self.stop, &self.recorder, move || syncing.sync_until(&stop))
-            .map_err(|error| chain(&error))?;
+        supervise::spawn(&format!("sync {name}"), &self.stop, &self.recorder, move || {
+            syncing.sync_until(&stop)
+        })
+        .map_err(|error| chain(&error))?;
         by_name.insert(name.to_owned(), Arc::clone(&group));
         Ok(group)
     }
@@ -87,13 +89,19 @@ pub fn run(options: &BatchrecvOptions) -> Result<ExitStatus, Failure> {
     disk::make_directory(&base).map_err(|error| Failure::of(&error))?;
     let archive_lock = DirectoryLock::take(&base).map_err(|error| lock_failure(&error))?;
     let store = Store::open(&options.store, Role::Batchrecv)?;
-    let listener = net::listen(&options.listen)
-        .map_err(|error| Failure::new(ExitStatus::Failed, format!("cannot listen on {}: {error}", options.listen)))?;
+    let listener = net::listen(&options.listen).map_err(|error| {
+        Failure::new(
+            ExitStatus::Failed,
+            format!("cannot listen on {}: {error}", options.listen),
+        )
+    })?;
     let address = listener.local_addr().map_err(|error| Failure::of(&error))?;
-    let Store { stat, session, lock, .. } = store;
+    let Store {
+        stat, session, lock, ..
+    } = store;
     let recorder_stop = Stop::default();
-    let (recorder, recorder_thread) = Recorder::start(stat, session, &recorder_stop, Box::new(Vec::new))
-        .map_err(|error| Failure::of(&error))?;
+    let (recorder, recorder_thread) =
+        Recorder::start(stat, session, &recorder_stop, Box::new(Vec::new)).map_err(|error| Failure::of(&error))?;
     say_address(&address.to_string()).map_err(|error| Failure::of(&error))?;
     info!("listening on {address}, archives under {}", base.display());
     let groups = Arc::new(Groups {
@@ -150,12 +158,14 @@ fn serve(listener: &TcpListener, groups: &Arc<Groups>, recorder: &Recorder, stop
         let token = tokens.fetch_add(1, Ordering::SeqCst);
         let (groups, recorder, stop) = (Arc::clone(groups), recorder.clone(), stop.clone());
         let slot = Slot(Arc::clone(&open));
-        let spawned = std::thread::Builder::new().name(format!("recv {token}")).spawn(move || {
-            let _slot = slot;
-            if let Err(error) = handle(stream, remote, token, &groups, &recorder, &stop) {
-                warn!("connection from {remote}: {error}");
-            }
-        });
+        let spawned = std::thread::Builder::new()
+            .name(format!("recv {token}"))
+            .spawn(move || {
+                let _slot = slot;
+                if let Err(error) = handle(stream, remote, token, &groups, &recorder, &stop) {
+                    warn!("connection from {remote}: {error}");
+                }
+            });
         if let Err(error) = spawned {
             warn!("cannot serve {remote}: {error}");
         }
@@ -182,13 +192,18 @@ fn handle(
 ) -> Result<(), connection::ConnectionError> {
     stream.set_nonblocking(false)?;
     net::prepare(&stream)?;
-    let Some(mut connection) = Connection::greet(stream, remote, token, groups, recorder, stop)? else { return Ok(()) };
+    let Some(mut connection) = Connection::greet(stream, remote, token, groups, recorder, stop)? else {
+        return Ok(());
+    };
     connection.run()
 }
 
 fn wait_readable(listener: &TcpListener) -> io::Result<bool> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(ACCEPT_LOOK) * 1_000_000 };
+    let timeout = Timespec {
+        tv_sec: 0,
+        tv_nsec: i64::from(ACCEPT_LOOK) * 1_000_000,
+    };
     match poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&timeout)) {
         Ok(ready) => Ok(ready > 0),
         Err(rustix::io::Errno::INTR) => Ok(false),

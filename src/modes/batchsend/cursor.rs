@@ -46,7 +46,15 @@ impl Cursor {
         let decompressor =
             Decompressor::new().map_err(crate::os::disk::at("decompress", std::path::Path::new("the spool")))?;
         let destination = destination.to_owned();
-        Ok(Self { index, destination, number: 0, reader: None, table: Table::default(), decompressor, body: Vec::new() })
+        Ok(Self {
+            index,
+            destination,
+            number: 0,
+            reader: None,
+            table: Table::default(),
+            decompressor,
+            body: Vec::new(),
+        })
     }
 
     /// What the spool knew of the streams in front of the frame that came last.
@@ -72,17 +80,25 @@ impl Cursor {
                 Next::Frame(found) => {
                     let frame = SpoolFrame { found };
                     let stream = found.header.stream;
-                    if found.header.kind.takes_positions() && self.index.is_owed(&self.destination, self.number, stream) {
+                    if found.header.kind.takes_positions() && self.index.is_owed(&self.destination, self.number, stream)
+                    {
                         return Ok(Some(frame));
                     }
                     self.passed(&frame)?;
                 }
                 Next::Damaged { from, to, error } => {
-                    warn!("{} is damaged from byte {from} to byte {to}: {error}", reader.path().display());
+                    warn!(
+                        "{} is damaged from byte {from} to byte {to}: {error}",
+                        reader.path().display()
+                    );
                 }
                 Next::End(_) => {
                     // Is that the end of the segment, or only of what was whole when we looked?
-                    match self.index.segment_from(self.number).filter(|segment| segment.number == self.number) {
+                    match self
+                        .index
+                        .segment_from(self.number)
+                        .filter(|segment| segment.number == self.number)
+                    {
                         Some(segment) if segment.limit > reader.limit() => reader.set_limit(segment.limit),
                         Some(segment) if segment.is_active => return Ok(None),
                         _ => {
@@ -138,11 +154,17 @@ impl Cursor {
     /// # Errors
     /// When the segment cannot be read.
     pub fn raw(&mut self, frame: &SpoolFrame, out: &mut Vec<u8>) -> Result<bool, SegmentError> {
-        let Some(reader) = &mut self.reader else { return Ok(false) };
+        let Some(reader) = &mut self.reader else {
+            return Ok(false);
+        };
         let plain = frame.found.header.codec == Codec::None;
         self.body.clear();
         if !reader.read_body(&frame.found, if plain { &mut *out } else { &mut self.body })? {
-            warn!("{}: the frame at byte {} is damaged", reader.path().display(), frame.found.offset);
+            warn!(
+                "{}: the frame at byte {} is damaged",
+                reader.path().display(),
+                frame.found.offset
+            );
             return Ok(false);
         }
         if plain {
@@ -154,7 +176,11 @@ impl Cursor {
                 Ok(true)
             }
             Err(error) => {
-                warn!("{}: the frame at byte {} is damaged: {error}", reader.path().display(), frame.found.offset);
+                warn!(
+                    "{}: the frame at byte {} is damaged: {error}",
+                    reader.path().display(),
+                    frame.found.offset
+                );
                 Ok(false)
             }
         }
@@ -176,7 +202,10 @@ impl Cursor {
             return Ok(());
         }
         if let Err(error) = self.table.apply(header, &raw) {
-            warn!("segment {}: the frame at byte {} does not fit: {error}", self.number, frame.found.offset);
+            warn!(
+                "segment {}: the frame at byte {} does not fit: {error}",
+                self.number, frame.found.offset
+            );
         }
         Ok(())
     }

@@ -131,7 +131,12 @@ impl Drainer {
     /// What ended it, in words; a new drainer is then built from the spool.
     pub fn run(&mut self) -> Result<(), String> {
         self.scan()?;
-        self.first_tails = Some(self.rings.iter().map(|(stream, ring)| (stream, ring.tail_hint())).collect());
+        self.first_tails = Some(
+            self.rings
+                .iter()
+                .map(|(stream, ring)| (stream, ring.tail_hint()))
+                .collect(),
+        );
         let mut sleep = Duration::from_millis(1);
         while !self.stop.is_set() {
             self.report.passes.fetch_add(1, Ordering::Relaxed);
@@ -198,7 +203,9 @@ impl Drainer {
     fn look(&mut self, before: u64) -> Result<(), String> {
         self.scan()?;
         for stream in self.drain.older_than(before) {
-            let Some(ring) = self.rings.get_mut(stream) else { continue };
+            let Some(ring) = self.rings.get_mut(stream) else {
+                continue;
+            };
             let adopted_since = ring.reader.adopted() > ring.born;
             let over = adopted_since || !matches!(ring.reader.liveness(), Liveness::Living);
             self.drain.saw_life(stream, over);
@@ -211,7 +218,9 @@ impl Drainer {
     /// Copies records of one ring into the batch.
     fn take(&mut self, stream: StreamId) -> Taken {
         self.attach_if_new(stream);
-        let Some(ring) = self.rings.get(stream).filter(|ring| !ring.ending) else { return Taken::Nothing };
+        let Some(ring) = self.rings.get(stream).filter(|ring| !ring.ending) else {
+            return Taken::Nothing;
+        };
         let tail = match ring.reader.tail(ring.drained) {
             Ok(tail) => tail,
             Err(fault) => {
@@ -220,7 +229,9 @@ impl Drainer {
             }
         };
         let from = ring.drained;
-        let room = APPEND_MAX.saturating_sub(self.batch.len() + 2 * HEADER_LEN + ATTACH_MAX).min(FRAME_BODY_MAX);
+        let room = APPEND_MAX
+            .saturating_sub(self.batch.len() + 2 * HEADER_LEN + ATTACH_MAX)
+            .min(FRAME_BODY_MAX);
         let len = usize::try_from(tail - from).unwrap_or(usize::MAX).min(room & !7);
         if len == 0 {
             return if tail == from { Taken::Nothing } else { Taken::Full };
@@ -237,7 +248,11 @@ impl Drainer {
             return Taken::Nothing;
         }
         let cut = record::cut(&body[body_at..], to_tail, capacity);
-        let life = if cut.statements { next_life(&body[body_at..][..cut.len]) } else { None };
+        let life = if cut.statements {
+            next_life(&body[body_at..][..cut.len])
+        } else {
+            None
+        };
         let taken = match life {
             Some((0, born)) if self.lives.get(&stream) != Some(&from) => {
                 self.batch.cancel(at);
@@ -258,7 +273,10 @@ impl Drainer {
         if taken == cut.len
             && let Some(bad) = cut.bad
         {
-            let words = format!("bad record at position {}: {bad}; lost up to {tail}", from + taken as u64);
+            let words = format!(
+                "bad record at position {}: {bad}; lost up to {tail}",
+                from + taken as u64
+            );
             self.lose(stream, from + taken as u64, tail, GapReason::BadRecord, &words);
         }
         Taken::Some
@@ -311,7 +329,10 @@ impl Drainer {
     }
 
     fn report_loss(&self, stream: StreamId, words: &str) {
-        let name = self.rings.get(stream).map_or_else(String::new, |ring| ring.reader.path().display().to_string());
+        let name = self
+            .rings
+            .get(stream)
+            .map_or_else(String::new, |ring| ring.reader.path().display().to_string());
         warn!("ring {name} (stream {stream}): {words}");
         self.recorder.loss(&format!("stream {stream}"), words);
     }
@@ -354,11 +375,18 @@ impl Drainer {
         while let Err(error) = self.spool.append(&mut self.batch) {
             if let AppendError::Disk(error) = &error {
                 if !said {
-                    warn!("group {}: the spool takes nothing, producers wait: {}", self.group, crate::exit::chain(error));
-                    self.recorder.fault(&format!("spool of group {}", self.group), &crate::exit::chain(error));
+                    warn!(
+                        "group {}: the spool takes nothing, producers wait: {}",
+                        self.group,
+                        crate::exit::chain(error)
+                    );
+                    self.recorder
+                        .fault(&format!("spool of group {}", self.group), &crate::exit::chain(error));
                     said = true;
                 }
-                self.spool.abandon_failed_segment().map_err(|error| crate::exit::chain(&error))?;
+                self.spool
+                    .abandon_failed_segment()
+                    .map_err(|error| crate::exit::chain(&error))?;
             } else {
                 return Err(crate::exit::chain(&error));
             }
@@ -374,7 +402,12 @@ impl Drainer {
                 ring.reader.advance(to);
             }
         }
-        let ended: Vec<_> = self.rings.iter().filter(|(_, ring)| ring.ending).map(|(stream, _)| stream).collect();
+        let ended: Vec<_> = self
+            .rings
+            .iter()
+            .filter(|(_, ring)| ring.ending)
+            .map(|(stream, _)| stream)
+            .collect();
         for stream in ended {
             self.unlink(stream);
         }
@@ -389,7 +422,8 @@ impl Drainer {
             if let Err(error) = ring.reader.unlink() {
                 warn!("cannot delete {}: {error}", ring.reader.path().display());
             }
-            self.recorder.region_state(stream.0, RegionState::Ended, ring.drained + END_SPAN);
+            self.recorder
+                .region_state(stream.0, RegionState::Ended, ring.drained + END_SPAN);
         }
         self.drain.gone(stream);
         self.lives.remove(&stream);
@@ -402,8 +436,12 @@ impl Drainer {
             return Ok(());
         }
         self.owners_due = Instant::now() + OWNERS_EVERY;
-        let drained: Vec<_> =
-            self.rings.iter().map(|(stream, _)| stream).filter(|stream| self.drain.is_drained(*stream)).collect();
+        let drained: Vec<_> = self
+            .rings
+            .iter()
+            .map(|(stream, _)| stream)
+            .filter(|stream| self.drain.is_drained(*stream))
+            .collect();
         for stream in drained {
             self.look_at_owner(stream);
         }
@@ -487,7 +525,12 @@ impl Drainer {
     fn enter(&mut self, mut ring: RingHandle) {
         let stream = ring.stream();
         let head = ring.reader.head();
-        let held = self.spool.table().streams.get(&stream).map(|held| (held.end, held.state));
+        let held = self
+            .spool
+            .table()
+            .streams
+            .get(&stream)
+            .map(|held| (held.end, held.state));
         if let Some((end, StreamState::Ended)) = held {
             // Killed between END and unlink.
             if let Err(error) = ring.reader.unlink() {
@@ -523,13 +566,21 @@ impl Drainer {
         }
     }
 
+    /// Tells the shippers which rings there are, so that they let receivers forget the others; not while a ring cannot be read.
     fn share_rings(&self) {
-        self.spool.index().set_rings(self.rings.iter().map(|(stream, _)| stream).collect());
+        if !self.rings.knows_all() {
+            return;
+        }
+        self.spool
+            .index()
+            .set_rings(self.rings.iter().map(|(stream, _)| stream).collect());
     }
 
     /// Tells producers up to where their records are on the disk.
     fn publish_synced(&self) {
-        let Ok(mut synced) = self.report.synced.try_lock() else { return };
+        let Ok(mut synced) = self.report.synced.try_lock() else {
+            return;
+        };
         for (stream, position) in synced.drain() {
             if let Some(ring) = self.rings.get(stream) {
                 ring.reader.publish_synced(position);
@@ -541,13 +592,19 @@ impl Drainer {
     fn note_progress(&mut self) {
         let Some(first) = &self.first_tails else { return };
         let reached = first.iter().all(|(stream, tail)| {
-            self.rings.get(*stream).is_none_or(|ring| {
-                ring.drained >= *tail && (ring.kept.is_some() || ring.seen_living)
-            })
+            self.rings
+                .get(*stream)
+                .is_none_or(|ring| ring.drained >= *tail && (ring.kept.is_some() || ring.seen_living))
         });
         if reached {
             self.first_tails = None;
-            let goal = self.spool.table().streams.iter().map(|(stream, held)| (*stream, held.end)).collect();
+            let goal = self
+                .spool
+                .table()
+                .streams
+                .iter()
+                .map(|(stream, held)| (*stream, held.end))
+                .collect();
             if let Ok(mut place) = self.report.goal.lock() {
                 *place = goal;
             }
@@ -559,7 +616,10 @@ impl Drainer {
     fn sleep(&mut self, time: Duration) {
         self.doorbell.prepare_sleep();
         let quiet = self.doorbell.changes() == self.changes
-            && self.rings.iter().all(|(_, ring)| ring.reader.tail(ring.drained).is_ok_and(|tail| tail == ring.drained));
+            && self
+                .rings
+                .iter()
+                .all(|(_, ring)| ring.reader.tail(ring.drained).is_ok_and(|tail| tail == ring.drained));
         if quiet && !self.stop.is_set() {
             self.doorbell.sleep(time);
         } else {
@@ -574,7 +634,9 @@ const ATTACH_MAX: usize = 256;
 /// The first ABORT of an adoption in `records`, and when that was.
 fn next_life(records: &[u8]) -> Option<(usize, u64)> {
     Walk::new(records).flatten().find_map(|(offset, header, payload)| {
-        let born = (header.kind == record::Kind::Abort).then(|| record::adoption_time(payload)).flatten()?;
+        let born = (header.kind == record::Kind::Abort)
+            .then(|| record::adoption_time(payload))
+            .flatten()?;
         Some((offset, born))
     })
 }

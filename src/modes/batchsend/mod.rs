@@ -70,14 +70,17 @@ const END_WITHIN: Duration = Duration::from_secs(4);
 struct Group {
     name: String,
     index: Arc<SpoolIndex>,
-    identity: SpoolIdentity,
     report: Arc<DrainerReport>,
 }
 
 /// The spool directory of `group`.
 #[must_use]
 pub fn spool_directory(pattern: &str, group: &str) -> PathBuf {
-    if pattern.contains("$GROUP") { PathBuf::from(pattern.replace("$GROUP", group)) } else { Path::new(pattern).join(group) }
+    if pattern.contains("$GROUP") {
+        PathBuf::from(pattern.replace("$GROUP", group))
+    } else {
+        Path::new(pattern).join(group)
+    }
 }
 
 /// Runs until SIGTERM, or until all is delivered if that was asked for.
@@ -91,8 +94,13 @@ pub fn run(options: &BatchsendOptions) -> Result<ExitStatus, Failure> {
     for group in &options.groups {
         opened.push(open_group(options, &mut store, group)?);
     }
-    let indexes: Vec<_> = opened.iter().map(|group| (group.index(), group.spool.identity())).collect();
-    let Store { stat, session, lock, .. } = store;
+    let indexes: Vec<_> = opened
+        .iter()
+        .map(|group| (group.index(), group.spool.identity()))
+        .collect();
+    let Store {
+        stat, session, lock, ..
+    } = store;
     // The recorder outlives the workers, so that it hears of their end.
     let recorder_stop = Stop::default();
     let (recorder, recorder_thread) = Recorder::start(stat, session, &recorder_stop, acknowledged_in(indexes))
@@ -143,7 +151,11 @@ impl Group {
     fn is_done(&self) -> bool {
         // Acquire pairs with the Release of the drainer, which wrote the goal before.
         self.report.caught_up.load(Ordering::Acquire)
-            && self.report.goal.lock().is_ok_and(|goal| self.index.is_delivered_up_to(&goal))
+            && self
+                .report
+                .goal
+                .lock()
+                .is_ok_and(|goal| self.index.is_delivered_up_to(&goal))
     }
 }
 
@@ -183,19 +195,31 @@ impl OpenedGroup {
 }
 
 fn open_group(options: &BatchsendOptions, store: &mut Store, group: &str) -> Result<OpenedGroup, Failure> {
-    let rings = GroupOptions::new(group).shm_dir(&options.shm_dir).open().map_err(|error| ring_failure(&error))?;
+    let rings = GroupOptions::new(group)
+        .shm_dir(&options.shm_dir)
+        .open()
+        .map_err(|error| ring_failure(&error))?;
     let ring_directory = rings.directory().to_owned();
     let ring_lock = DirectoryLock::take(&ring_directory).map_err(|error| lock_failure(&error))?;
     let doorbell = Doorbell::open(&ring_directory).map_err(|error| {
-        Failure::new(ExitStatus::Failed, format!("cannot open the doorbell in {}: {error}", ring_directory.display()))
+        Failure::new(
+            ExitStatus::Failed,
+            format!("cannot open the doorbell in {}: {error}", ring_directory.display()),
+        )
     })?;
     let directory = spool_directory(&options.spool, group);
     disk::make_directory(&directory).map_err(|error| Failure::of(&error))?;
-    let directory = std::fs::canonicalize(&directory)
-        .map_err(|error| Failure::new(ExitStatus::Failed, format!("cannot resolve {}: {error}", directory.display())))?;
+    let directory = std::fs::canonicalize(&directory).map_err(|error| {
+        Failure::new(
+            ExitStatus::Failed,
+            format!("cannot resolve {}: {error}", directory.display()),
+        )
+    })?;
     let lock = DirectoryLock::take(&directory).map_err(|error| lock_failure(&error))?;
-    let known = Spool::identity_in_segments(&directory).map_err(|error| spool_failure(&error))?;
-    let identity = lock.raise_epoch(known).map_err(|error| Failure::of(&error))?;
+    let mut runs = Spool::runs_in(&directory).map_err(|error| spool_failure(&error))?;
+    let identity = lock
+        .raise_epoch(runs.last().copied())
+        .map_err(|error| Failure::of(&error))?;
     let new = NewSpool {
         group,
         directory: &directory.display().to_string(),
@@ -203,8 +227,12 @@ fn open_group(options: &BatchsendOptions, store: &mut Store, group: &str) -> Res
         epoch: identity.epoch,
         destinations: &options.destinations,
     };
-    store.stat.register_spool(store.session, &new, clock::now_db()).map_err(|error| database_failure(&error))?;
-    let owed = owed_to(&store.stat, identity, &options.destinations)?;
+    store
+        .stat
+        .register_spool(store.session, &new, clock::now_db())
+        .map_err(|error| database_failure(&error))?;
+    runs.push(identity);
+    let owed = owed_to(&store.stat, &runs, &options.destinations)?;
     let opened = Spool::open(Arc::new(lock), &directory, group, identity, SEGMENT_BYTES, owed)
         .map_err(|error| spool_failure(&error))?;
     for damage in &opened.damages {
@@ -215,27 +243,42 @@ fn open_group(options: &BatchsendOptions, store: &mut Store, group: &str) -> Res
             .map_err(|error| database_failure(&error))?;
     }
     let lost = lost_regions(&store.stat, group, &ring_directory)?;
-    Ok(OpenedGroup { name: group.to_owned(), spool: opened.spool, ring_directory, ring_lock, doorbell, lost })
+    Ok(OpenedGroup {
+        name: group.to_owned(),
+        spool: opened.spool,
+        ring_directory,
+        ring_lock,
+        doorbell,
+        lost,
+    })
 }
 
-/// The destinations of every run of the spool. Runs that the database does not know (it was lost) go to the destinations named now.
-fn owed_to(stat: &Stat, identity: SpoolIdentity, now: &[String]) -> Result<HashMap<u64, Vec<String>>, Failure> {
-    (1..=identity.epoch)
-        .map(|epoch| {
-            let named = stat.destinations_of(identity.sender.0, epoch).map_err(|error| database_failure(&error))?;
-            Ok((epoch, named.unwrap_or_else(|| now.to_vec())))
-        })
-        .collect()
+/// The destinations of the runs of a spool. Those that the database does not know (it was lost) go to the destinations named now.
+fn owed_to(stat: &Stat, runs: &[SpoolIdentity], now: &[String]) -> Result<HashMap<u64, Vec<String>>, Failure> {
+    let owed = |run: &SpoolIdentity| {
+        let named = stat
+            .destinations_of(run.sender.0, run.epoch)
+            .map_err(|error| database_failure(&error))?;
+        Ok((run.epoch, named.unwrap_or_else(|| now.to_vec())))
+    };
+    runs.iter().map(owed).collect()
 }
 
 /// The regions that earlier sessions left unfinished and whose memory is gone.
 fn lost_regions(stat: &Stat, group: &str, ring_directory: &Path) -> Result<Vec<LostRegion>, Failure> {
-    let unfinished = stat.unfinished_regions(group).map_err(|error| database_failure(&error))?;
+    let unfinished = stat
+        .unfinished_regions(group)
+        .map_err(|error| database_failure(&error))?;
     if unfinished.is_empty() {
         return Ok(Vec::new());
     }
     let here: Vec<_> = hog_ring::ring_files(ring_directory)
-        .map_err(|error| Failure::new(ExitStatus::Failed, format!("cannot list {}: {error}", ring_directory.display())))?
+        .map_err(|error| {
+            Failure::new(
+                ExitStatus::Failed,
+                format!("cannot list {}: {error}", ring_directory.display()),
+            )
+        })?
         .iter()
         .filter_map(|path| hog_ring::reader::RingReader::open(path).ok())
         .map(|ring| ring.identity().uuid)
@@ -250,7 +293,11 @@ fn lost_regions(stat: &Stat, group: &str, ring_directory: &Path) -> Result<Vec<L
                 region.name, region.path, region.position
             );
             warn!("{words}");
-            LostRegion { ring: region.ring, position: region.position, words }
+            LostRegion {
+                ring: region.ring,
+                position: region.position,
+                words,
+            }
         })
         .collect())
 }
@@ -279,11 +326,29 @@ fn start_group(
     on_fatal: &Fatal,
     workers: &mut Vec<JoinHandle<()>>,
 ) -> std::io::Result<(Group, DirectoryLock)> {
-    let OpenedGroup { name, spool, ring_directory, ring_lock, doorbell, .. } = group;
-    let (index, identity, report) = (Arc::clone(spool.index()), spool.identity(), Arc::new(DrainerReport::default()));
+    let OpenedGroup {
+        name,
+        spool,
+        ring_directory,
+        ring_lock,
+        doorbell,
+        ..
+    } = group;
+    let (index, identity, report) = (
+        Arc::clone(spool.index()),
+        spool.identity(),
+        Arc::new(DrainerReport::default()),
+    );
     let ring_set = RingSet::new(&ring_directory);
-    let first =
-        Drainer::new(&name, spool, ring_set, doorbell, recorder.clone(), Arc::clone(&report), stop.clone());
+    let first = Drainer::new(
+        &name,
+        spool,
+        ring_set,
+        doorbell,
+        recorder.clone(),
+        Arc::clone(&report),
+        stop.clone(),
+    );
     workers.push(start_drainer(&name, &ring_directory, first, recorder, stop, &report)?);
     let start_id = fastrand::u64(..);
     let connections = Arc::new(AtomicU64::new(0));
@@ -298,12 +363,17 @@ fn start_group(
             batch_bytes: options.batch_bytes,
             batch_time: options.batch_time,
         };
-        let mut shipper =
-            Shipper::new(shipper, Arc::clone(&index), recorder.clone(), stop.clone(), on_fatal.clone());
+        let mut shipper = Shipper::new(
+            shipper,
+            Arc::clone(&index),
+            recorder.clone(),
+            stop.clone(),
+            on_fatal.clone(),
+        );
         let title = format!("ship {name} to {destination}");
         workers.push(supervise::spawn(&title, stop, recorder, move || shipper.run())?);
     }
-    Ok((Group { name, index, identity, report }, ring_lock))
+    Ok((Group { name, index, report }, ring_lock))
 }
 
 /// Starts the drainer. One that failed is followed by another, built from what the spool says.
@@ -324,8 +394,15 @@ fn start_drainer(
             let spool = drainer.spool().reopen().map_err(|error| chain(&error))?;
             let doorbell = Doorbell::open(&directory).map_err(|error| error.to_string())?;
             let rings = RingSet::new(&directory);
-            drainer =
-                Drainer::new(&group, spool, rings, doorbell, again.clone(), Arc::clone(&report), stop_again.clone());
+            drainer = Drainer::new(
+                &group,
+                spool,
+                rings,
+                doorbell,
+                again.clone(),
+                Arc::clone(&report),
+                stop_again.clone(),
+            );
         }
         has_failed = true; // until it returns
         drainer.run()
@@ -343,7 +420,12 @@ fn start_syncer(
         .iter()
         .map(|group| {
             let directory = spool_directory(&options.spool, &group.name);
-            (group.name.clone(), Arc::clone(&group.index), Arc::clone(&group.report), directory)
+            (
+                group.name.clone(),
+                Arc::clone(&group.index),
+                Arc::clone(&group.report),
+                directory,
+            )
         })
         .collect();
     let (sync, recorder_again, stop_again) = (options.sync, recorder.clone(), stop.clone());
@@ -396,7 +478,10 @@ fn acknowledged_in(groups: Vec<(Arc<SpoolIndex>, SpoolIdentity)>) -> Box<Acknowl
         for (index, identity) in &groups {
             for destination in index.destinations() {
                 let positions = index.acknowledged_by(&destination);
-                let positions = positions.into_iter().map(|(stream, position)| (stream.0, position)).collect();
+                let positions = positions
+                    .into_iter()
+                    .map(|(stream, position)| (stream.0, position))
+                    .collect();
                 all.push((identity.sender.0, destination, positions));
             }
         }

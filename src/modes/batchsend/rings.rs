@@ -49,8 +49,12 @@ impl RingHandle {
         if adopted == 0 {
             return created;
         }
-        let Ok(tail) = self.reader.tail(position) else { return adopted };
-        let Ok(len) = usize::try_from(tail - position) else { return adopted };
+        let Ok(tail) = self.reader.tail(position) else {
+            return adopted;
+        };
+        let Ok(len) = usize::try_from(tail - position) else {
+            return adopted;
+        };
         let mut ahead = vec![0; len];
         if self.reader.copy(position, &mut ahead).is_err() {
             return adopted;
@@ -87,7 +91,11 @@ impl RingSet {
     /// The rings in `directory`; none is known before the first scan.
     #[must_use]
     pub fn new(directory: &Path) -> Self {
-        Self { directory: directory.to_owned(), rings: HashMap::new(), seen: HashMap::new() }
+        Self {
+            directory: directory.to_owned(),
+            rings: HashMap::new(),
+            seen: HashMap::new(),
+        }
     }
 
     /// All rings.
@@ -104,6 +112,12 @@ impl RingSet {
     /// One ring, to change it.
     pub fn get_mut(&mut self, stream: StreamId) -> Option<&mut RingHandle> {
         self.rings.get_mut(&stream)
+    }
+
+    /// Whether every file that is called a ring is one that is drained. While it is not, nobody knows which streams may go on.
+    #[must_use]
+    pub fn knows_all(&self) -> bool {
+        self.seen.values().all(Option::is_some)
     }
 
     /// Takes a ring in.
@@ -124,7 +138,9 @@ impl RingSet {
         let mut found = Vec::new();
         let mut present = HashSet::new();
         for path in hog_ring::ring_files(&self.directory)? {
-            let Ok(metadata) = std::fs::symlink_metadata(&path) else { continue }; // renamed or unlinked meanwhile
+            let Ok(metadata) = std::fs::symlink_metadata(&path) else {
+                continue;
+            }; // renamed or unlinked meanwhile
             let file = (metadata.dev(), metadata.ino());
             present.insert(file);
             if let Some(known) = self.seen.get(&file) {
@@ -148,7 +164,10 @@ impl RingSet {
                 }
                 Err(OpenError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
-                    found.push(Found::Unreadable { path, words: crate::exit::chain(&error) });
+                    found.push(Found::Unreadable {
+                        path,
+                        words: crate::exit::chain(&error),
+                    });
                     self.seen.insert(file, None);
                 }
             }

@@ -103,7 +103,15 @@ impl Shipper {
         on_fatal: Sender<String>,
     ) -> Self {
         let (watch, bell) = index.watch();
-        Self { options, index, watch, bell, recorder, stop, on_fatal }
+        Self {
+            options,
+            index,
+            watch,
+            bell,
+            recorder,
+            stop,
+            on_fatal,
+        }
     }
 
     /// Ships until it is time to stop. Says each change of state once.
@@ -126,12 +134,16 @@ impl Shipper {
                 && refuse.code.is_final()
             {
                 self.recorder.fault(&destination, &refuse.words);
-                let _ = self.on_fatal.send(format!("{destination} refuses this spool of group {group}: {}", refuse.words));
+                let _ = self.on_fatal.send(format!(
+                    "{destination} refuses this spool of group {group}: {}",
+                    refuse.words
+                ));
                 return Ok(());
             }
             if !said_down && !self.stop.is_set() {
                 warn!("group {group}: {destination} is not reachable: {ended}");
-                self.recorder.sender_state(&group, &destination, SenderStatus::Suspended);
+                self.recorder
+                    .sender_state(&group, &destination, SenderStatus::Suspended);
                 said_down = true;
             }
             // Half to once the pause, so that many senders do not come back in step.
@@ -159,11 +171,17 @@ impl Shipper {
         let mut reader = FrameReader::new(stream.try_clone()?);
         let ship = self.read_welcome(&mut reader)?;
         *welcomed = true;
-        info!("group {}: connected to {}", self.options.group, self.options.destination);
-        self.recorder.sender_state(&self.options.group, &self.options.destination, SenderStatus::Started);
+        info!(
+            "group {}: connected to {}",
+            self.options.group, self.options.destination
+        );
+        self.recorder
+            .sender_state(&self.options.group, &self.options.destination, SenderStatus::Started);
         let (said, hears) = bounded(256);
         let stop = self.stop.clone();
-        let listener = std::thread::Builder::new().name("listener".into()).spawn(move || listen(reader, &said, &stop))?;
+        let listener = std::thread::Builder::new()
+            .name("listener".into())
+            .spawn(move || listen(reader, &said, &stop))?;
         let mut connection = Connection {
             shipper: self,
             stream,
@@ -195,7 +213,9 @@ impl Shipper {
                 Kind::Welcome => {
                     held.extend(wire::decode_welcome(&body).map_err(|error| Ended::Protocol(error.to_string()))?);
                     if held.len() > WELCOME_STREAMS_MAX {
-                        return Err(Ended::Protocol(format!("WELCOME names more than {WELCOME_STREAMS_MAX} streams")));
+                        return Err(Ended::Protocol(format!(
+                            "WELCOME names more than {WELCOME_STREAMS_MAX} streams"
+                        )));
                     }
                     if header.has(frame::LAST) {
                         return Ok(Ship::welcomed(&held));
@@ -233,7 +253,9 @@ fn listen(mut reader: FrameReader, said: &Sender<Said>, stop: &Stop) {
 
 fn understand(header: &FrameHeader, body: &[u8]) -> Result<Said, Ended> {
     match header.kind {
-        Kind::Ack => wire::decode_ack(body).map(Said::Acked).map_err(|error| Ended::Protocol(error.to_string())),
+        Kind::Ack => wire::decode_ack(body)
+            .map(Said::Acked)
+            .map_err(|error| Ended::Protocol(error.to_string())),
         Kind::Has => Ok(Said::Has(header.stream, header.start)),
         Kind::Refuse => Err(refused(body)),
         other => Err(Ended::Protocol(format!("a receiver never sends {other:?}"))),
@@ -273,7 +295,9 @@ impl Connection<'_> {
             self.forget()?;
             let seen = self.shipper.index.appended();
             let more = self.fill()?;
-            let due = self.began.is_some_and(|began| began.elapsed() >= self.shipper.options.batch_time);
+            let due = self
+                .began
+                .is_some_and(|began| began.elapsed() >= self.shipper.options.batch_time);
             if !self.parcel.is_empty() && (due || self.parcel.raw_bytes() >= self.shipper.options.batch_bytes) {
                 self.send_parcel()?;
             }
@@ -291,7 +315,9 @@ impl Connection<'_> {
     fn wait(&mut self, hears: &Receiver<Said>, seen: u64) -> Result<(), Ended> {
         let options = &self.shipper.options;
         let is_open = self.awaited.is_none() && self.ship.has_room();
-        let mut timeout = PING_AFTER.saturating_sub(self.sent_at.elapsed()).min(Duration::from_secs(1));
+        let mut timeout = PING_AFTER
+            .saturating_sub(self.sent_at.elapsed())
+            .min(Duration::from_secs(1));
         if let Some(began) = self.began {
             timeout = timeout.min(options.batch_time.saturating_sub(began.elapsed()));
         }
@@ -328,7 +354,9 @@ impl Connection<'_> {
                 for (stream, position) in &acked {
                     self.ship.on_ack(*stream, *position);
                 }
-                self.shipper.index.acknowledge(&self.shipper.options.destination, &acked)?;
+                self.shipper
+                    .index
+                    .acknowledge(&self.shipper.options.destination, &acked)?;
             }
             Said::Has(stream, position) => {
                 self.ship.on_has(stream, position);
@@ -405,16 +433,26 @@ impl Connection<'_> {
                 }
                 let mut sound = true;
                 let cursor = &mut self.cursor;
-                self.parcel.add(&header, |raw| {
-                    sound = cursor.raw(&frame, raw)?;
-                    if sound { Ok(()) } else { Err(Ended::Protocol("damaged".to_owned())) }
-                }).or_else(|error| if sound { Err(error) } else { Ok(()) })?;
+                self.parcel
+                    .add(&header, |raw| {
+                        sound = cursor.raw(&frame, raw)?;
+                        if sound {
+                            Ok(())
+                        } else {
+                            Err(Ended::Protocol("damaged".to_owned()))
+                        }
+                    })
+                    .or_else(|error| if sound { Err(error) } else { Ok(()) })?;
                 if sound {
                     self.began.get_or_insert_with(Instant::now);
                     self.ship.sent(&header);
                     self.cursor.passed(&frame)?;
                 } else {
-                    self.add_gap(header.stream, header.start.max(self.ship.has(header.stream)), header.end)?;
+                    self.add_gap(
+                        header.stream,
+                        header.start.max(self.ship.has(header.stream)),
+                        header.end,
+                    )?;
                 }
             }
         }
@@ -428,15 +466,23 @@ impl Connection<'_> {
             created: known.map_or(0, |known| known.created),
             boot: known.map_or_else(uuid::Uuid::nil, |known| known.boot),
             sender: self.shipper.options.identity.sender,
-            definitions: known.map(|known| known.definitions.as_ref().clone()).unwrap_or_default(),
+            definitions: known
+                .map(|known| known.definitions.as_ref().clone())
+                .unwrap_or_default(),
         };
         let body = attach.encode();
-        (FrameHeader::plain(Kind::Attach, &body).of_stream(stream, position, position), body)
+        (
+            FrameHeader::plain(Kind::Attach, &body).of_stream(stream, position, position),
+            body,
+        )
     }
 
     /// Nobody has `from..to` of the stream any more: the receiver is told, and so is the operator.
     fn add_gap(&mut self, stream: StreamId, from: u64, to: u64) -> Result<(), Ended> {
-        let words = format!("positions {from} to {to} are in no spool any more and missing at {}", self.shipper.options.destination);
+        let words = format!(
+            "positions {from} to {to} are in no spool any more and missing at {}",
+            self.shipper.options.destination
+        );
         warn!("stream {stream}: {words}");
         self.shipper.recorder.loss(&format!("stream {stream}"), &words);
         let body = Gap::because(GapReason::SpoolDamaged).encode();
@@ -484,7 +530,11 @@ impl Connection<'_> {
 
     fn put(&mut self, header: &FrameHeader, body: &[u8]) -> Result<(), Ended> {
         net::put_frame(&mut self.out, header, body);
-        if self.out.len() >= WRITE_BYTES { self.flush() } else { Ok(()) }
+        if self.out.len() >= WRITE_BYTES {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     fn flush(&mut self) -> Result<(), Ended> {

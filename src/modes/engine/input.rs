@@ -32,13 +32,19 @@ impl Source {
     /// When it is missing, a directory, or unreadable.
     pub fn open(path: &Path) -> Result<Self, DiskError> {
         if path == Path::new("-") {
-            let stdin = io::stdin().as_fd().try_clone_to_owned().map_err(at("read", Path::new("standard input")))?;
+            let stdin = io::stdin()
+                .as_fd()
+                .try_clone_to_owned()
+                .map_err(at("read", Path::new("standard input")))?;
             return Ok(Self::Pipe(stdin.into()));
         }
         let file = File::open(path).map_err(at("read", path))?;
         let metadata = file.metadata().map_err(at("look at", path))?;
         if metadata.is_dir() {
-            return Err(at("read", path)(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory")));
+            return Err(at("read", path)(io::Error::new(
+                io::ErrorKind::IsADirectory,
+                "it is a directory",
+            )));
         }
         if !metadata.is_file() {
             return Ok(Self::Pipe(file));
@@ -93,7 +99,14 @@ impl FileState {
             && zero == 0
             && covered as usize <= FINGERPRINT_BYTES
             && u64::from(covered) <= offset;
-        sound.then_some(Self { device, inode, born, offset, fingerprint, covered })
+        sound.then_some(Self {
+            device,
+            inode,
+            born,
+            offset,
+            fingerprint,
+            covered,
+        })
     }
 }
 
@@ -120,12 +133,25 @@ impl FileInput {
     #[must_use]
     pub fn ring_name(&self) -> String {
         let path = self.path.as_os_str().as_bytes();
-        let name = self.path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-        let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' };
+        let name = self
+            .path
+            .file_name()
+            .map(|name| name.to_string_lossy())
+            .unwrap_or_default();
+        let plain = |c: char| {
+            if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') {
+                c
+            } else {
+                '_'
+            }
+        };
         let name: String = name.trim_start_matches('.').chars().take(32).map(plain).collect();
         // Two paths share a ring only if both CRCs agree; the state would then show another file.
         let (first, second) = (crc32c::crc32c(path), crc32c::crc32c_append(!0, path));
-        format!("{}-{first:08x}{second:08x}", if name.is_empty() { "file" } else { &name })
+        format!(
+            "{}-{first:08x}{second:08x}",
+            if name.is_empty() { "file" } else { &name }
+        )
     }
 
     /// Whether this is the file that was logged up to `state`.
@@ -139,7 +165,8 @@ impl FileInput {
             return Ok(false);
         }
         let mut bytes = vec![0; state.covered as usize];
-        self.file.read_exact_at(&mut bytes, state.offset - u64::from(state.covered))?;
+        self.file
+            .read_exact_at(&mut bytes, state.offset - u64::from(state.covered))?;
         Ok(crc32c::crc32c(&bytes) == state.fingerprint)
     }
 
@@ -148,14 +175,19 @@ impl FileInput {
     /// # Errors
     /// When the directory or the file cannot be read.
     pub fn find_replaced(&self, state: &FileState) -> io::Result<Option<Self>> {
-        let Some(directory) = self.path.parent() else { return Ok(None) };
+        let Some(directory) = self.path.parent() else {
+            return Ok(None);
+        };
         for entry in std::fs::read_dir(directory)? {
             let entry = entry?;
             let Ok(metadata) = entry.metadata() else { continue };
             if !metadata.is_file() || metadata.ino() != state.inode || metadata.dev() != state.device {
                 continue;
             }
-            let candidate = Self { file: File::open(entry.path())?, path: entry.path() };
+            let candidate = Self {
+                file: File::open(entry.path())?,
+                path: entry.path(),
+            };
             if candidate.is_where(state)? {
                 return Ok(Some(candidate));
             }
@@ -173,7 +205,13 @@ impl FileInput {
         let mut last = vec![0; usize::try_from(covered).unwrap_or(0)];
         self.file.read_exact_at(&mut last, offset - covered)?;
         self.file.seek(SeekFrom::Start(offset))?;
-        Ok(Place { device: metadata.dev(), inode: metadata.ino(), born: born(&metadata), offset, last })
+        Ok(Place {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            born: born(&metadata),
+            offset,
+            last,
+        })
     }
 
     /// The file itself.
@@ -184,7 +222,10 @@ impl FileInput {
 }
 
 fn born(metadata: &Metadata) -> u64 {
-    let born = metadata.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
+    let born = metadata
+        .created()
+        .ok()
+        .and_then(|born| born.duration_since(UNIX_EPOCH).ok());
     born.map_or(0, |born| u64::try_from(born.as_nanos()).unwrap_or(0))
 }
 
@@ -239,7 +280,14 @@ mod tests {
 
     #[test]
     fn states_survive_encode_and_decode_and_nothing_else_is_one() {
-        let state = FileState { device: 1, inode: 2, born: 3, offset: 300, fingerprint: 4, covered: 256 };
+        let state = FileState {
+            device: 1,
+            inode: 2,
+            born: 3,
+            offset: 300,
+            fingerprint: 4,
+            covered: 256,
+        };
         assert_eq!(FileState::decode(&state.encode()), Some(state));
         assert_eq!(FileState::decode(b"something else"), None);
         assert_eq!(FileState::decode(&FileState { covered: 257, ..state }.encode()), None);
@@ -254,7 +302,12 @@ mod tests {
         let mut place = file(&path).seek(0).unwrap();
         place.pass(b"one\n");
         assert!(file(&path).is_where(&place.state()).unwrap());
-        std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"three\n").unwrap();
+        std::fs::OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .unwrap()
+            .write_all(b"three\n")
+            .unwrap();
         assert!(file(&path).is_where(&place.state()).unwrap());
         std::fs::write(&path, b"ONE\ntwo\n").unwrap();
         assert!(!file(&path).is_where(&place.state()).unwrap());

@@ -24,7 +24,10 @@ const READ_BYTES: usize = 256 * 1024;
 /// The longest piece of a line that one record takes, its source being no longer than a path may be.
 const PIECE_MAX: usize = LINE_MAX - 8192;
 /// How often a reader of a pipe looks whether it is time to end.
-const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+const LOOK: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 100_000_000,
+};
 
 /// Why an input was not logged to its end.
 #[derive(Debug, Error)]
@@ -59,7 +62,13 @@ impl Fed {
 ///
 /// # Errors
 /// When the file cannot be read, or the ring takes nothing more.
-pub fn feed(writer: &mut Writer, mut file: File, source: &[u8], mut place: Option<Place>, stop: &Stop) -> Result<Fed, FeedError> {
+pub fn feed(
+    writer: &mut Writer,
+    mut file: File,
+    source: &[u8],
+    mut place: Option<Place>,
+    stop: &Stop,
+) -> Result<Fed, FeedError> {
     let is_pipe = place.is_none();
     let mut buffer = vec![0; READ_BYTES];
     let mut filled = 0;
@@ -98,7 +107,14 @@ fn log_lines(
     is_end: bool,
     place: &mut Option<Place>,
 ) -> Result<usize, FeedError> {
-    let mut lines = Lines { time: Some(clock::now_ns()), source, bytes, committed: 0, place, batch: writer.batch() };
+    let mut lines = Lines {
+        time: Some(clock::now_ns()),
+        source,
+        bytes,
+        committed: 0,
+        place,
+        batch: writer.batch(),
+    };
     let mut start = 0;
     for newline in memchr::memchr_iter(b'\n', &bytes[searched..]).map(|at| searched + at) {
         while newline - start > PIECE_MAX {
@@ -147,8 +163,14 @@ impl Lines<'_> {
         Ok(())
     }
 
-    fn try_log(&mut self, statement: &Statement<(Text<'_>, Text<'_>)>, from: usize, to: usize) -> Result<bool, hog_ring::Error> {
-        self.batch.log_at(self.time, statement, (Text(self.source), Text(&self.bytes[from..to])))
+    fn try_log(
+        &mut self,
+        statement: &Statement<(Text<'_>, Text<'_>)>,
+        from: usize,
+        to: usize,
+    ) -> Result<bool, hog_ring::Error> {
+        self.batch
+            .log_at(self.time, statement, (Text(self.source), Text(&self.bytes[from..to])))
     }
 
     /// Commits what was logged, which is `bytes` up to `upto`, with the place there.

@@ -41,12 +41,23 @@ pub struct EngineOptions {
 pub fn run(options: &EngineOptions) -> Result<ExitStatus, Failure> {
     let stop = Stop::on_signals().map_err(|error| Failure::of(&error))?;
     let stdin = [PathBuf::from("-")];
-    let inputs: &[PathBuf] = if options.inputs.is_empty() { &stdin } else { &options.inputs };
+    let inputs: &[PathBuf] = if options.inputs.is_empty() {
+        &stdin
+    } else {
+        &options.inputs
+    };
     if options.name.is_some() && inputs.len() > 1 {
-        return Err(Failure::new(ExitStatus::Usage, "--name is for one input: each file has a ring of its own"));
+        return Err(Failure::new(
+            ExitStatus::Usage,
+            "--name is for one input: each file has a ring of its own",
+        ));
     }
     // All of them are looked at before any of them is logged.
-    let sources = inputs.iter().map(|path| Source::open(path)).collect::<Result<Vec<_>, _>>().map_err(|error| Failure::of(&error))?;
+    let sources = inputs
+        .iter()
+        .map(|path| Source::open(path))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| Failure::of(&error))?;
     let mut group = GroupOptions::new(&options.group)
         .shm_dir(&options.shm_dir)
         .ring_size(options.ring_size)
@@ -84,9 +95,10 @@ fn log_input(options: &EngineOptions, group: &Group, path: &Path, source: Source
     match fed {
         Err(lines::FeedError::Ring(RingError::Stopped)) => Ok(Fed::Whole),
         Err(lines::FeedError::Ring(error)) => Err(ring_failure(&error)),
-        Err(lines::FeedError::Read(source)) => {
-            Err(Failure::new(ExitStatus::Failed, format!("cannot read {}: {source}", path.display())))
-        }
+        Err(lines::FeedError::Read(source)) => Err(Failure::new(
+            ExitStatus::Failed,
+            format!("cannot read {}: {source}", path.display()),
+        )),
         Ok(fed) => Ok(fed),
     }
 }
@@ -99,14 +111,20 @@ fn log_file(options: &EngineOptions, group: &Group, file: FileInput, stop: &Stop
         info!("ring {name} keeps its size of {} bytes", writer.capacity());
     }
     let mut fed = Fed::Whole;
-    let recovered = writer.recovered().map(|recovered| (FileState::decode(&recovered.state), recovered.tail));
+    let recovered = writer
+        .recovered()
+        .map(|recovered| (FileState::decode(&recovered.state), recovered.tail));
     let label = file.label();
     let start = match recovered {
         None => 0,
         Some((Some(state), _)) if file.is_where(&state)? => state.offset,
         Some((Some(state), _)) => {
             if let Some(earlier) = file.find_replaced(&state)? {
-                info!("{} was replaced: finishing {} first", file.path().display(), earlier.path().display());
+                info!(
+                    "{} was replaced: finishing {} first",
+                    file.path().display(),
+                    earlier.path().display()
+                );
                 fed = fed.and(feed_file(&mut writer, earlier, &label, state.offset, stop)?);
             } else {
                 warn!(
@@ -120,7 +138,10 @@ fn log_file(options: &EngineOptions, group: &Group, file: FileInput, stop: &Stop
             0
         }
         Some((None, tail)) => {
-            warn!("ring {name} has a state at position {tail} that is not an engine's: logging {} from its beginning", file.path().display());
+            warn!(
+                "ring {name} has a state at position {tail} that is not an engine's: logging {} from its beginning",
+                file.path().display()
+            );
             fed = Fed::Degraded;
             0
         }
@@ -130,7 +151,13 @@ fn log_file(options: &EngineOptions, group: &Group, file: FileInput, stop: &Stop
     Ok(degraded_by_drops(fed, &writer))
 }
 
-fn feed_file(writer: &mut Writer, mut file: FileInput, label: &[u8], start: u64, stop: &Stop) -> Result<Fed, lines::FeedError> {
+fn feed_file(
+    writer: &mut Writer,
+    mut file: FileInput,
+    label: &[u8],
+    start: u64,
+    stop: &Stop,
+) -> Result<Fed, lines::FeedError> {
     let place = file.seek(start)?;
     let (file, _) = (file.into_file(), ());
     feed(writer, file, label, Some(place), stop)
@@ -150,7 +177,9 @@ fn ring_failure(error: &RingError) -> Failure {
         RingError::Held { .. } => ExitStatus::Locked,
         RingError::NotTmpfs { .. } => ExitStatus::Unsafe,
         RingError::NothingToResume { .. } => ExitStatus::Integrity,
-        RingError::BadGroupName { .. } | RingError::BadRingName { .. } | RingError::BadRingSize { .. } => ExitStatus::Usage,
+        RingError::BadGroupName { .. } | RingError::BadRingName { .. } | RingError::BadRingSize { .. } => {
+            ExitStatus::Usage
+        }
         _ => ExitStatus::Failed,
     };
     Failure::new(status, chain(error))

@@ -1,0 +1,263 @@
+//! Logs that are written, torn, damaged and recovered.
+
+use crate::formats::body::Attach;
+use crate::formats::codec::Decompressor;
+use crate::formats::frame::{FrameHeader, Kind};
+use crate::formats::segment::LogRole;
+use crate::formats::table::{Definitions, Table};
+use crate::ids::{OwnerId, StreamId};
+use crate::seglog::batch::FrameBatch;
+use crate::seglog::reader::{Ending, Next, SegmentReader};
+use crate::seglog::recovery::{self, Standing, recover, segments_in};
+use crate::seglog::writer::{AppendError, Durability, LogIdentity, SegmentLog};
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// A log in a directory of its own.
+struct Scene {
+    dir: tempfile::TempDir,
+    stream: StreamId,
+}
+
+impl Scene {
+    fn new() -> Self {
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+            stream: StreamId::random(),
+        }
+    }
+
+    fn log(&self, standing: Standing) -> SegmentLog {
+        let identity = LogIdentity {
+            role: LogRole::Archive,
+            group: "g".into(),
+            owner: OwnerId::random(),
+            epoch: 1,
+        };
+        let directory = self.dir.path().to_owned();
+        SegmentLog::new(
+            identity,
+            Durability::EachSegment,
+            1 << 20,
+            directory,
+            standing,
+            Decompressor::new().unwrap(),
+        )
+    }
+
+    fn fresh(&self) -> SegmentLog {
+        self.log(Standing {
+            next_number: 1,
+            ..Standing::default()
+        })
+    }
+
+    fn attach(&self) -> FrameBatch {
+        let attach = Attach {
+            producer: "p".into(),
+            created: 1,
+            boot: uuid::Uuid::nil(),
+            sender: OwnerId::NIL,
+            definitions: Definitions::default(),
+        };
+        let body = attach.encode();
+        batch(
+            FrameHeader::plain(Kind::Attach, &body).of_stream(self.stream, 0, 0),
+            &body,
+        )
+    }
+
+    /// A DATA frame of 64 bytes that begins at `start`.
+    fn data(&self, start: u64) -> FrameBatch {
+        let body = [1; 64];
+        batch(
+            FrameHeader::plain(Kind::Data, &body).of_stream(self.stream, start, start + 64),
+            &body,
+        )
+    }
+
+    fn recover(&self) -> Standing {
+        recover(&segments_in(self.dir.path()).unwrap()).unwrap()
+    }
+
+    fn segment(&self, number: u64) -> PathBuf {
+        self.dir.path().join(crate::formats::segment::file_name(number))
+    }
+
+    fn end(&self, table: &Table) -> u64 {
+        table.streams[&self.stream].end
+    }
+}
+
+fn batch(header: FrameHeader, body: &[u8]) -> FrameBatch {
+    let mut batch = FrameBatch::default();
+    batch.push(header, body);
+    batch
+}
+
+fn flip(path: &Path, offset: u64) {
+    let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, offset).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], offset).unwrap();
+}
+
+fn truncate(path: &Path, len: u64) {
+    OpenOptions::new().write(true).open(path).unwrap().set_len(len).unwrap();
+}
+
+#[test]
+fn a_log_stands_where_its_last_append_returned() {
+    let scene = Scene::new();
+    let mut log = scene.fresh();
+    log.append(&mut scene.attach()).unwrap();
+    log.append(&mut scene.data(0)).unwrap();
+    log.append(&mut scene.data(64)).unwrap();
+    let standing = scene.recover();
+    assert_eq!(&standing.table, log.table());
+    assert_eq!((scene.end(&standing.table), standing.next_number), (128, 2));
+}
+
+#[test]
+fn every_cut_of_the_last_append_leaves_what_was_before() {
+    let scene = Scene::new();
+    let mut log = scene.fresh();
+    log.append(&mut scene.attach()).unwrap();
+    log.append(&mut scene.data(0)).unwrap();
+    let before = log.active().unwrap().accepted();
+    log.append(&mut scene.data(64)).unwrap();
+    let after = log.active().unwrap().accepted();
+    for cut in (before..after).rev() {
+        truncate(&scene.segment(1), cut);
+        let standing = scene.recover();
+        assert_eq!(scene.end(&standing.table), 64, "cut at {cut}");
+        assert_eq!(standing.damages, Vec::<String>::new());
+    }
+}
+
+#[test]
+fn every_cut_of_a_new_segment_s_head_leaves_its_predecessor_in_charge() {
+    let scene = Scene::new();
+    let mut log = scene.fresh();
+    log.append(&mut scene.attach()).unwrap();
+    log.append(&mut scene.data(0)).unwrap();
+    log.roll_into(scene.dir.path()).unwrap();
+    let head = log.active().unwrap().checkpoint_end;
+    for cut in (0..head).rev() {
+        truncate(&scene.segment(2), cut);
+        let standing = scene.recover();
+        assert_eq!(scene.end(&standing.table), 64, "cut at {cut}");
+        assert_eq!((standing.last.unwrap().number, standing.next_number), (1, 3));
+        assert_eq!(standing.damages, Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_checkpoint_alone_explains_the_log() {
+    let scene = Scene::new();
+    let mut log = scene.fresh();
+    log.append(&mut scene.attach()).unwrap();
+    log.append(&mut scene.data(0)).unwrap();
+    log.roll_into(scene.dir.path()).unwrap();
+    std::fs::remove_file(scene.segment(1)).unwrap();
+    assert_eq!(scene.end(&scene.recover().table), 64);
+}
+
+#[test]
+fn damage_before_a_known_durable_place_is_told_and_passed_over() {
+    let scene = Scene::new();
+    let mut log = scene.fresh();
+    log.append(&mut scene.attach()).unwrap();
+    let bad = log.active().unwrap().accepted();
+    log.append(&mut scene.data(0)).unwrap();
+    let good = log.active().unwrap().accepted();
+    log.active().unwrap().sync().unwrap();
+    log.append(&mut scene.data(64)).unwrap(); // says that the disk holds everything before it
+    flip(&scene.segment(1), bad + 20);
+    let mut reader = SegmentReader::open(&scene.segment(1)).unwrap();
+    reader.checkpoint().unwrap().unwrap();
+    assert!(matches!(reader.next_frame().unwrap(), Next::Frame(_)));
+    match reader.next_frame().unwrap() {
+        Next::Damaged { from, to, .. } => assert_eq!((from, to), (bad, good)),
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(reader.next_frame().unwrap(), Next::Frame(found) if found.header.start == 64));
+    assert!(!scene.recover().damages.is_empty());
+}
+
+#[test]
+fn a_bad_frame_that_nobody_knows_durable_is_a_torn_end() {
+    let scene = Scene::new();
+    let mut log = scene.fresh();
+    log.append(&mut scene.attach()).unwrap();
+    let bad = log.active().unwrap().accepted();
+    log.append(&mut scene.data(0)).unwrap();
+    log.append(&mut scene.data(64)).unwrap(); // nothing was synced in between
+    flip(&scene.segment(1), bad + 20);
+    let mut reader = SegmentReader::open(&scene.segment(1)).unwrap();
+    reader.checkpoint().unwrap().unwrap();
+    let ending = recovery::for_each_frame(&mut reader, &mut |_, _| Ok(true)).unwrap();
+    assert_eq!(ending, Ending::Torn);
+    assert_eq!(scene.end(&scene.recover().table), 0);
+}
+
+#[test]
+fn a_finished_segment_is_sealed() {
+    let scene = Scene::new();
+    let mut log = scene.fresh();
+    log.append(&mut scene.attach()).unwrap();
+    log.finish().unwrap();
+    let mut reader = SegmentReader::open(&scene.segment(1)).unwrap();
+    reader.checkpoint().unwrap().unwrap();
+    assert_eq!(
+        recovery::for_each_frame(&mut reader, &mut |_, _| Ok(true)).unwrap(),
+        Ending::Sealed
+    );
+}
+
+#[test]
+fn a_frame_that_does_not_follow_changes_nothing() {
+    let scene = Scene::new();
+    let mut log = scene.fresh();
+    log.append(&mut scene.attach()).unwrap();
+    let (before, len) = (log.table().clone(), log.active().unwrap().accepted());
+    let mut two = scene.data(0);
+    two.push(
+        FrameHeader::plain(Kind::Data, &[1; 64]).of_stream(scene.stream, 128, 192),
+        &[1; 64],
+    );
+    assert!(matches!(log.append(&mut two), Err(AppendError::Unfit(_))));
+    assert_eq!((log.table(), log.active().unwrap().accepted()), (&before, len));
+    log.append(&mut scene.data(0)).unwrap();
+}
+
+#[test]
+fn old_bytes_of_another_segment_are_no_frames_of_this_one() {
+    let scene = Scene::new();
+    let mut log = scene.fresh();
+    log.append(&mut scene.attach()).unwrap();
+    log.append(&mut scene.data(0)).unwrap();
+    let old = std::fs::read(scene.segment(1)).unwrap();
+    log.roll_into(scene.dir.path()).unwrap();
+    let end = log.active().unwrap().accepted();
+    let file = OpenOptions::new().write(true).open(scene.segment(2)).unwrap();
+    file.write_all_at(&old[old.len() - 136..], end).unwrap();
+    assert_eq!(scene.end(&scene.recover().table), 64);
+}
+
+#[test]
+fn reading_stops_at_the_limit_and_goes_on_when_it_grows() {
+    let scene = Scene::new();
+    let mut log = scene.fresh();
+    log.append(&mut scene.attach()).unwrap();
+    let limit = log.active().unwrap().accepted();
+    log.append(&mut scene.data(0)).unwrap();
+    let mut reader = SegmentReader::open(&scene.segment(1)).unwrap();
+    reader.set_limit(limit);
+    reader.checkpoint().unwrap().unwrap();
+    assert!(matches!(reader.next_frame().unwrap(), Next::Frame(_)));
+    assert!(matches!(reader.next_frame().unwrap(), Next::End(Ending::Open)));
+    reader.set_limit(log.active().unwrap().accepted());
+    assert!(matches!(reader.next_frame().unwrap(), Next::Frame(found) if found.header.start == 0));
+}
