@@ -184,6 +184,9 @@ pub enum FrameError {
         /// As found.
         end: u64,
     },
+    /// The body is cut short, or its CRC does not hold.
+    #[error("frame body is not the {0} bytes that its header sealed")]
+    Body(u32),
     /// The body's CRC does not hold.
     #[error("frame body CRC is {found:08x}, its header says {expected:08x}")]
     BodyCrc {

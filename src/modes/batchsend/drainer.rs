@@ -313,6 +313,7 @@ impl Drainer {
         self.lives.insert(stream, from);
         if let Some(ring) = self.rings.get_mut(stream) {
             ring.born = born;
+            ring.seen_living = true; // by itself: it was adopted after the first look
         }
         self.drain.adopted(stream, born);
     }
@@ -458,6 +459,7 @@ impl Drainer {
         let liveness = ring.reader.liveness();
         if matches!(liveness, Liveness::Living) {
             ring.kept = None;
+            ring.seen_living = true;
             return;
         }
         // Whatever the dead one published before it died is visible now; the drained position may be older.

@@ -25,7 +25,7 @@ pub struct RingHandle {
     pub condemned: bool,
     /// The dead or gone owner after which it is kept for an heir.
     pub kept: Option<OwnerWord>,
-    /// Its owner was alive when it was found.
+    /// It has had a living owner since it was found: it need not be ended before all is said to be drained.
     pub seen_living: bool,
 }
 

@@ -1,0 +1,151 @@
+//! What can be wrong with a log. Each fault is one line for people, and says where.
+
+use crate::formats::body::BodyError;
+use crate::formats::codec::CodecError;
+use crate::formats::frame::{FrameError, Kind};
+use crate::ids::StreamId;
+use crate::seglog::reader::SegmentError;
+use hog_ring::record::{self, BadRecord};
+use hog_ring::statement::DefinitionError;
+use std::path::PathBuf;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Something is wrong with a log.
+#[derive(Debug, Error)]
+pub enum Fault {
+    /// A file cannot be read, or is no segment.
+    #[error("{}", crate::exit::chain(.0))]
+    Segment(SegmentError),
+    /// Bytes that were on disk are no longer what they were.
+    #[error("{} is damaged from byte {from} to byte {to}: {error}", path.display())]
+    Damaged {
+        /// The segment.
+        path: PathBuf,
+        /// First offset.
+        from: u64,
+        /// Offset behind it.
+        to: u64,
+        /// What was found there.
+        error: FrameError,
+    },
+    /// A frame whose CRCs hold makes no sense.
+    #[error("the frame at byte {offset} of {}: {reason}", path.display())]
+    Frame {
+        /// The segment.
+        path: PathBuf,
+        /// Offset of the frame.
+        offset: u64,
+        /// What is wrong with it.
+        reason: FrameFault,
+    },
+    /// Positions that no segment holds and no GAP accounts for.
+    #[error("stream {stream} of group {group}: positions {from} to {to} are missing, and there is no GAP for them")]
+    Hole {
+        /// The group.
+        group: Arc<str>,
+        /// The stream.
+        stream: StreamId,
+        /// First position.
+        from: u64,
+        /// Position after the last.
+        to: u64,
+    },
+    /// A checkpoint contradicts the frames before it.
+    #[error(
+        "stream {stream} of group {group} ends at position {found}, and the checkpoint of {} says {said}",
+        path.display()
+    )]
+    Contradiction {
+        /// The segment.
+        path: PathBuf,
+        /// The group.
+        group: Arc<str>,
+        /// The stream.
+        stream: StreamId,
+        /// What the checkpoint says.
+        said: u64,
+        /// What the frames gave.
+        found: u64,
+    },
+    /// A ring record that makes no sense, in a sound frame.
+    #[error("stream {stream} of group {group}, position {position}: {reason}")]
+    Record {
+        /// The group.
+        group: Arc<str>,
+        /// The stream.
+        stream: StreamId,
+        /// Of the record.
+        position: u64,
+        /// What is wrong with it.
+        reason: RecordFault,
+    },
+}
+
+/// What is wrong with a frame.
+#[derive(Debug, Error)]
+pub enum FrameFault {
+    /// It does not decompress.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// Its body is not what its kind has.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    /// It belongs elsewhere.
+    #[error("a frame of kind {0:?} does not belong there")]
+    Misplaced(Kind),
+    /// The checkpoint is longer than any can be.
+    #[error("the checkpoint is longer than {} bytes", crate::limits::CHECKPOINT_MAX)]
+    LongCheckpoint,
+    /// Its stream was not attached before.
+    #[error("stream {0} was never attached")]
+    Unattached(StreamId),
+    /// Its stream was complete.
+    #[error("stream {0} has ended, and yet more follows")]
+    AfterEnd(StreamId),
+    /// Its definitions are too many.
+    #[error("stream {0} has more than {max} bytes of definitions", max = crate::limits::DEFINITIONS_MAX)]
+    Definitions(StreamId),
+}
+
+/// What is wrong with a ring record.
+#[derive(Debug, Error)]
+pub enum RecordFault {
+    /// It is none.
+    #[error(transparent)]
+    Bad(#[from] BadRecord),
+    /// A definition that cannot be read.
+    #[error("statement {id}: {}", crate::exit::chain(.source))]
+    Definition {
+        /// The statement.
+        id: u32,
+        /// What is wrong with the definition.
+        source: DefinitionError,
+    },
+    /// A definition for another statement than its record says.
+    #[error("a definition of statement {found} in the place of statement {expected}")]
+    DefinitionId {
+        /// What the record says.
+        expected: u32,
+        /// What the definition says.
+        found: u32,
+    },
+    /// The stream's definitions are too many.
+    #[error("more than {} bytes of definitions", crate::limits::DEFINITIONS_MAX)]
+    Definitions,
+    /// A fragment that does not follow.
+    #[error("fragment {found} of a run whose fragments before it are not there")]
+    OutOfTurn {
+        /// Its number.
+        found: u32,
+    },
+    /// More fragments than a run may have.
+    #[error("a run of fragments of more than {} bytes", hog_ring::limits::RUN_MAX)]
+    LongRun,
+    /// Another record within a run.
+    #[error("a record of kind {0:?} within a run of fragments")]
+    WithinRun(record::Kind),
+    /// A record of a kind that is never fragmented.
+    #[error("a record of kind {0:?} in the bytes of a run of fragments")]
+    Fragmented(record::Kind),
+}

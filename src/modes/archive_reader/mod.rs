@@ -1,0 +1,168 @@
+//! Reads spools and archives: from paths to records, in order and each of them once.
+//!
+//! [`read`] finds the segments under the paths, orders them, and gives what is in them to a [`Visitor`]. It holds one
+//! frame at a time, and of each stream its end, its definitions and the run of fragments that is open.
+//! - A segment explains itself: its checkpoint says where each stream stands and what its statements mean, so reading
+//!   may begin anywhere. A segment whose checkpoint is not whole holds nothing.
+//! - Every stream has an end, and positions below it are passed over. So segments that overlap give each record once.
+//! - What is missing without a GAP, damaged or senseless is a [`Fault`]: told to the visitor, and reading goes on
+//!   behind it. A torn end is none, for somebody may be writing there, or was killed there.
+//!
+//! Nothing is allocated for a record, and its payload is not copied, unless it comes in fragments. Nothing is locked or
+//! changed, so logs may be read while their owners write.
+
+mod complaints;
+mod fault;
+mod fragments;
+mod segments;
+mod statements;
+mod stream;
+mod streams;
+mod walk;
+
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;
+
+pub use complaints::Complaints;
+pub use fault::{Fault, FrameFault, RecordFault};
+pub use walk::{Depth, Summary};
+
+use crate::exit::Failure;
+use crate::formats::body::{End, Gap};
+use crate::ids::StreamId;
+use crate::os::disk::DiskError;
+use hog_ring::statement::Definition;
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// A stream, as far as it is named to a [`Visitor`].
+#[derive(Clone, Debug)]
+pub struct StreamInfo {
+    /// Counts the streams of one reading, from 0: an index for tables.
+    pub number: usize,
+    /// The group.
+    pub group: Arc<str>,
+    /// The ring's uuid.
+    pub id: StreamId,
+    /// The producer's name; empty when no segment tells it.
+    pub producer: Arc<str>,
+    /// The position at which reading it began.
+    pub first: u64,
+}
+
+impl fmt::Display for StreamInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "stream {} of group {}", self.id, self.group)
+    }
+}
+
+/// A record as it was logged.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Its position. Records of a run of fragments have positions within the run, in their order.
+    pub position: u64,
+    /// Nanoseconds since 1970, if it has a time.
+    pub time: Option<u64>,
+    /// Its statement.
+    pub definition: &'a Definition,
+    /// A value of the statement's type, if the producer kept to it.
+    pub payload: &'a [u8],
+}
+
+/// Takes what [`read`] finds. An error from any of its methods ends the reading.
+pub trait Visitor {
+    /// A stream is met for the first time.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    fn met(&mut self, _stream: &StreamInfo) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// A record. Those of one stream come in the order of their positions.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    fn record(&mut self, stream: &StreamInfo, record: &Record<'_>) -> io::Result<()>;
+
+    /// A record of a statement that nothing defines, or whose definition cannot be read.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    fn undefined(&mut self, stream: &StreamInfo, position: u64, statement: u32) -> io::Result<()>;
+
+    /// The producer says how many records and bytes it has dropped so far.
+    fn dropped(&mut self, _stream: &StreamInfo, _records: u64, _bytes: u64) {}
+
+    /// Positions that are missing for good, and why.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    fn gap(&mut self, stream: &StreamInfo, missing: Range<u64>, gap: &Gap) -> io::Result<()>;
+
+    /// The stream's last frame, with what its producer dropped in all.
+    fn ended(&mut self, _stream: &StreamInfo, _end: &End) {}
+
+    /// The stream is read up to `position`, and is complete if `ended`.
+    fn reached(&mut self, _stream: &StreamInfo, _position: u64, _ended: bool) {}
+
+    /// Something is wrong, and reading goes on behind it.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    fn fault(&mut self, fault: &Fault) -> io::Result<()>;
+}
+
+/// Why reading ended before everything was read.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// A path that was named does not exist, or may not be looked at.
+    #[error("cannot read {}", path.display())]
+    Path {
+        /// The path as named.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A directory could not be listed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// No memory to decompress with.
+    #[error("cannot prepare decompression")]
+    Decompressor(#[source] io::Error),
+    /// The visitor could not write its output.
+    #[error("cannot write the output")]
+    Output(#[from] io::Error),
+}
+
+impl ReadError {
+    /// Whether whoever reads the output has had enough of it.
+    #[must_use]
+    pub fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        Self::of(&error)
+    }
+}
+
+/// Reads all segments under `paths`: files, or directories with all that is below them. Files in directories that are
+/// not called as segments are ignored.
+///
+/// # Errors [`ReadError`]. Damage is no error: it is a [`Fault`].
+pub fn read<V: Visitor>(paths: &[PathBuf], depth: Depth, visitor: &mut V) -> Result<Summary, ReadError> {
+    let mut reading = walk::Reading::new(depth, visitor)?;
+    for file in segments::find(paths, &mut |fault| reading.fault(&fault))? {
+        reading.segment(&file)?;
+    }
+    Ok(reading.summary())
+}

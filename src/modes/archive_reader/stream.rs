@@ -1,0 +1,210 @@
+//! One stream, as its frames go by: how far it is read, what its statements mean, the run of fragments that is open.
+
+use crate::formats::body::{End, Gap};
+use crate::formats::table::StreamState;
+use crate::ids::OwnerId;
+use crate::modes::archive_reader::fragments::{Run, WholeRun};
+use crate::modes::archive_reader::statements::Statements;
+use crate::modes::archive_reader::{Fault, Record, RecordFault, StreamInfo, Visitor};
+use hog_ring::record::{self, BadRecord, Header, Kind, Walk};
+use std::io;
+use std::sync::Arc;
+
+/// A stream and where reading it stands.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) info: StreamInfo,
+    /// Everything below was given to the visitor, or is missing and was said to be.
+    pub(super) end: u64,
+    pub(super) state: StreamState,
+    /// The owner of the log that carried it to `end`.
+    pub(super) carried_by: OwnerId,
+    /// It was attached again after its end: the next frame may begin anywhere.
+    pub(super) may_jump: bool,
+    pub(super) statements: Statements,
+    run: Run,
+}
+
+impl Stream {
+    /// A stream of which reading begins at `info.first`.
+    pub(super) fn new(info: StreamInfo, carried_by: OwnerId) -> Self {
+        Self {
+            end: info.first,
+            state: StreamState::Open,
+            carried_by,
+            may_jump: false,
+            statements: Statements::default(),
+            run: Run::new(info.first == 0),
+            info,
+        }
+    }
+
+    /// Learns the producer's name, if it was not told before.
+    pub(super) fn name(&mut self, producer: &Arc<str>) {
+        if self.info.producer.is_empty() {
+            self.info.producer = producer.clone();
+        }
+    }
+
+    /// Goes on at `position`; what is before it is not there.
+    pub(super) fn jump(&mut self, position: u64) {
+        self.end = position;
+        self.may_jump = false;
+        self.run.skip();
+    }
+
+    /// Takes the records in `raw`, the first of which stands at `start`, from the stream's end on.
+    pub(super) fn data<V: Visitor>(&mut self, start: u64, raw: &[u8], visitor: &mut V) -> io::Result<()> {
+        let from = self.end;
+        let mut position = start;
+        let mut more = false;
+        for item in Walk::new(raw) {
+            let (offset, header, payload) = match item {
+                Ok(item) => item,
+                Err(bad) => {
+                    self.run.skip();
+                    self.fault(position, bad.into(), visitor)?;
+                    more = false;
+                    break;
+                }
+            };
+            if more && !matches!(header.kind, Kind::Record | Kind::Stmt) {
+                self.fault(
+                    position,
+                    BadRecord::WithinTransaction { kind: header.kind }.into(),
+                    visitor,
+                )?;
+            }
+            more = header.more;
+            if start + offset as u64 >= from {
+                self.record(position, &header, payload, visitor)?;
+            }
+            position += header.padded_len() as u64;
+        }
+        if more {
+            self.fault(position, BadRecord::Unfinished.into(), visitor)?;
+        }
+        self.end = start + raw.len() as u64;
+        Ok(())
+    }
+
+    /// Takes a GAP up to `end`.
+    pub(super) fn gap<V: Visitor>(&mut self, end: u64, gap: &Gap, visitor: &mut V) -> io::Result<()> {
+        let missing = self.end..end;
+        self.jump(end);
+        visitor.gap(&self.info, missing, gap)
+    }
+
+    /// Takes END, which stands up to `position`.
+    pub(super) fn finish<V: Visitor>(&mut self, position: u64, end: &End, visitor: &mut V) {
+        self.run.void();
+        self.end = position;
+        self.state = StreamState::Ended;
+        visitor.ended(&self.info, end);
+    }
+
+    #[inline]
+    fn record<V: Visitor>(
+        &mut self,
+        position: u64,
+        header: &Header,
+        payload: &[u8],
+        visitor: &mut V,
+    ) -> io::Result<()> {
+        match header.kind {
+            Kind::Fragment => return self.fragment(position, header, payload, visitor),
+            Kind::Record | Kind::Stmt => {
+                if self.run.void() {
+                    self.fault(position, RecordFault::WithinRun(header.kind), visitor)?;
+                }
+                self.log(position, header, payload, visitor)?;
+            }
+            Kind::Gap => {
+                self.run.void();
+                if let Some((records, bytes)) = record::gap_totals(payload) {
+                    visitor.dropped(&self.info, records, bytes);
+                }
+            }
+            Kind::Abort => {
+                self.run.void();
+                self.statements.forget_below(header.statement);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a record or a definition, whether or not it came in fragments.
+    #[inline]
+    fn log<V: Visitor>(&mut self, position: u64, header: &Header, payload: &[u8], visitor: &mut V) -> io::Result<()> {
+        let id = header.statement;
+        if header.kind == Kind::Record {
+            return match self.statements.get(id) {
+                Some(definition) => visitor.record(
+                    &self.info,
+                    &Record {
+                        position,
+                        time: header.time,
+                        definition,
+                        payload,
+                    },
+                ),
+                None => visitor.undefined(&self.info, position, id),
+            };
+        }
+        match self.statements.define(id, payload) {
+            Ok(()) => Ok(()),
+            Err(reason) => self.fault(position, reason, visitor),
+        }
+    }
+
+    fn fragment<V: Visitor>(
+        &mut self,
+        position: u64,
+        header: &Header,
+        payload: &[u8],
+        visitor: &mut V,
+    ) -> io::Result<()> {
+        match self.run.add(position, header.statement, header.last, payload) {
+            Ok(None) => Ok(()),
+            Ok(Some(whole)) => {
+                let taken = self.whole_run(&whole, visitor);
+                self.run.reuse(whole.bytes);
+                taken
+            }
+            Err(reason) => self.fault(position, reason, visitor),
+        }
+    }
+
+    /// Takes the records of a run. Their positions are counted from the run's first on: they stay within the run,
+    /// because its fragments have headers besides.
+    fn whole_run<V: Visitor>(&mut self, whole: &WholeRun, visitor: &mut V) -> io::Result<()> {
+        let mut more = false;
+        for item in Walk::new(&whole.bytes) {
+            let (offset, header, payload) = match item {
+                Ok(item) => item,
+                Err(bad) => return self.fault(whole.first, bad.into(), visitor),
+            };
+            let position = whole.first + offset as u64;
+            if !matches!(header.kind, Kind::Record | Kind::Stmt) {
+                return self.fault(position, RecordFault::Fragmented(header.kind), visitor);
+            }
+            more = header.more;
+            self.log(position, &header, payload, visitor)?;
+        }
+        if more {
+            return self.fault(whole.first, BadRecord::Unfinished.into(), visitor);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn fault<V: Visitor>(&self, position: u64, reason: RecordFault, visitor: &mut V) -> io::Result<()> {
+        let StreamInfo { group, id, .. } = &self.info;
+        visitor.fault(&Fault::Record {
+            group: group.clone(),
+            stream: *id,
+            position,
+            reason,
+        })
+    }
+}
