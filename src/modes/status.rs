@@ -157,7 +157,8 @@ pub fn run(options: &StatusOptions) -> Result<ExitStatus, Failure> {
 pub fn look(options: &StatusOptions) -> Result<Status, Failure> {
     let stat = match Stat::open_read_only(&options.store.join(DATABASE)) {
         Ok(stat) => stat,
-        Err(hogstat::Error::Missing { .. }) => {
+        // Version 0: a role is just making it.
+        Err(hogstat::Error::Missing { .. } | hogstat::Error::Older { found: 0, .. }) => {
             let words = format!(
                 "{} has no {DATABASE}: nothing has run with this store",
                 options.store.display()
