@@ -743,6 +743,8 @@ impl IndexState {
     fn index_segment(&mut self, segment: &SegmentFile) -> Result<(), SpoolError> {
         let mut reader = match SegmentReader::open(&segment.path) {
             Ok(reader) => reader,
+            // Delivered and deleted since it was listed, when somebody else's spool is looked at.
+            Err(SegmentError::Disk(error)) if error.source.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             Err(SegmentError::Disk(error)) => return Err(error.into()),
             Err(_) => return Ok(()), // recovery has reported it; it stays where it is
         };
