@@ -3,11 +3,12 @@
 //! The items are a list of (tag, length, fields). Equal sets of definitions are written once. A list at the head of a
 //! segment replaces the reader's table, so it is judged whole, after its last frame; an UPDATE amends the table.
 
-use crate::formats::body::{
-    BodyError, finished, put_bytes, put_definitions, take_bytes, take_definitions, take_text, take_u8, take_u32,
-    take_u64, take_uuid,
+use crate::formats::definitions::Definitions;
+use crate::formats::definitions::{put_definitions, take_definitions};
+use crate::formats::pieces::{
+    BodyError, finished, put_bytes, take_bytes, take_text, take_u8, take_u32, take_u64, take_uuid,
 };
-use crate::formats::table::{Definitions, Sender, Stream, StreamState, Table};
+use crate::formats::table::{Sender, Stream, StreamState, Table};
 use crate::ids::{OwnerId, StreamId};
 use crate::limits::{CHECKPOINT_MAX, PRODUCER_MAX};
 use bytes::BufMut;

@@ -5,8 +5,10 @@
 pub mod body;
 pub mod checkpoint;
 pub mod codec;
+pub mod definitions;
 pub mod frame;
 pub mod lock_record;
+pub mod pieces;
 pub mod segment;
 pub mod table;
 pub mod value;

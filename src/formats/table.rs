@@ -3,54 +3,18 @@
 //! A [`Table`] is the running sum of the frames of a log. [`Table::apply`] adds one frame; a CHECKPOINT is a table in bytes, and
 //! replaces it. Spool, archive, recovery and the readers all use this one sum, so they cannot disagree on what a log holds.
 
-use crate::formats::body::{Attach, BodyError, End, Gap};
+use crate::formats::body::{Attach, End, Gap};
 use crate::formats::checkpoint;
+use crate::formats::definitions::Definitions;
 use crate::formats::frame::{self, FrameHeader, Kind};
+use crate::formats::pieces::BodyError;
 use crate::ids::{OwnerId, StreamId};
 use crate::limits::DEFINITIONS_MAX;
 use hog_ring::record::{self, Walk};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use thiserror::Error;
 use uuid::Uuid;
-
-/// The statement definitions of a stream: id and encoded definition.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Definitions {
-    by_id: BTreeMap<u32, Box<[u8]>>,
-    bytes: usize,
-}
-
-impl Definitions {
-    /// Adds or replaces the definition of `id`; false when the set would grow above its bound.
-    pub fn define(&mut self, id: u32, definition: &[u8]) -> bool {
-        let cost = definition.len() + 4;
-        let freed = self.by_id.get(&id).map_or(0, |old| old.len() + 4);
-        if self.bytes - freed + cost > DEFINITIONS_MAX {
-            return false;
-        }
-        self.bytes = self.bytes - freed + cost;
-        self.by_id.insert(id, definition.into());
-        true
-    }
-
-    /// Forgets every definition below `floor`.
-    pub fn forget_below(&mut self, floor: u32) {
-        self.by_id = self.by_id.split_off(&floor);
-        self.bytes = self.by_id.values().map(|definition| definition.len() + 4).sum();
-    }
-
-    /// The encoded definition of `id`.
-    #[must_use]
-    pub fn get(&self, id: u32) -> Option<&[u8]> {
-        self.by_id.get(&id).map(AsRef::as_ref)
-    }
-
-    /// All of them, by id.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (u32, &[u8])> {
-        self.by_id.iter().map(|(id, definition)| (*id, definition.as_ref()))
-    }
-}
 
 /// Where a stream is in its life. The numbers are the format's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,7 +184,7 @@ impl Table {
         }
         // Whoever attaches knows the definitions at the position from which it goes on. Where that is ahead of
         // ours a GAP comes between; where it is behind, ours hold as well.
-        if !attach.definitions.by_id.is_empty() && stream.definitions.as_ref() != &attach.definitions {
+        if !attach.definitions.is_empty() && stream.definitions.as_ref() != &attach.definitions {
             let definitions = Arc::make_mut(&mut stream.definitions);
             for (id, definition) in attach.definitions.iter() {
                 definitions.define(id, definition);

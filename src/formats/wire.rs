@@ -1,6 +1,6 @@
 //! The bodies that only the wire has: HELLO, WELCOME, ACK, FORGET, REFUSE.
 
-use crate::formats::body::{BodyError, finished, put_bytes, take_text, take_u8, take_u32, take_u64, take_uuid};
+use crate::formats::pieces::{BodyError, finished, put_bytes, take_text, take_u8, take_u32, take_u64, take_uuid};
 use crate::formats::table::StreamState;
 use crate::ids::{OwnerId, StreamId};
 use crate::limits::{FRAME_BODY_MAX, GROUP_MAX};

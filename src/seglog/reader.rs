@@ -4,9 +4,10 @@
 //! in the segment says that the disk was known to hold that place: an earlier frame's durable offset, or that of a sound frame behind it.
 //! A reader passes over damage to the next sound frame, and says so; it stops at a torn end.
 
-use crate::formats::body::{BodyError, Seal};
+use crate::formats::body::Seal;
 use crate::formats::checkpoint;
 use crate::formats::frame::{self, FrameError, FrameHeader, HEADER_LEN, Kind, MAGIC};
+use crate::formats::pieces::BodyError;
 use crate::formats::segment::{SEGMENT_HEADER_LEN, SegmentHeader, SegmentHeaderError};
 use crate::formats::table::Table;
 use crate::limits::CHECKPOINT_MAX;

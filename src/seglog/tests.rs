@@ -2,9 +2,10 @@
 
 use crate::formats::body::Attach;
 use crate::formats::codec::Decompressor;
+use crate::formats::definitions::Definitions;
 use crate::formats::frame::{FrameHeader, Kind};
 use crate::formats::segment::LogRole;
-use crate::formats::table::{Definitions, Table};
+use crate::formats::table::Table;
 use crate::ids::{OwnerId, StreamId};
 use crate::seglog::batch::FrameBatch;
 use crate::seglog::reader::{Ending, Next, SegmentReader};

@@ -1,8 +1,8 @@
 //! What can be wrong with a log. Each fault is one line for people, and says where.
 
-use crate::formats::body::BodyError;
 use crate::formats::codec::CodecError;
 use crate::formats::frame::{FrameError, Kind};
+use crate::formats::pieces::BodyError;
 use crate::ids::StreamId;
 use crate::seglog::reader::SegmentError;
 use hog_ring::record::{self, BadRecord};

@@ -2,9 +2,9 @@
 
 use crate::formats::body::{Attach, End, Gap, GapReason};
 use crate::formats::codec::{Compression, Compressor, Decompressor};
+use crate::formats::definitions::Definitions;
 use crate::formats::frame::{self, END_SPAN, FrameHeader, Kind};
 use crate::formats::segment::{LogRole, file_name};
-use crate::formats::table::Definitions;
 use crate::ids::{OwnerId, StreamId};
 use crate::seglog::batch::FrameBatch;
 use crate::seglog::recovery::Standing;

@@ -1,7 +1,7 @@
 //! What the statements of one stream mean at the position that is read: kept encoded, as the log has them, and decoded
 //! once each, when the first record needs it.
 
-use crate::formats::table::Definitions;
+use crate::formats::definitions::Definitions;
 use crate::modes::archive_reader::RecordFault;
 use hog_ring::statement::Definition;
 use std::sync::Arc;

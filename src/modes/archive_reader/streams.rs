@@ -4,9 +4,10 @@
 //! that stands further back is a contradiction only if the segment before was finished in order; otherwise its writer
 //! may have gone back to what it knew to be on disk, and brings the same positions again.
 
-use crate::formats::body::{Attach, BodyError, End, Gap};
+use crate::formats::body::{Attach, End, Gap};
 use crate::formats::checkpoint;
 use crate::formats::frame::{self, FrameHeader, Kind};
+use crate::formats::pieces::BodyError;
 use crate::formats::segment::{LogRole, SegmentHeader};
 use crate::formats::table::{self, StreamState, Table};
 use crate::ids::{OwnerId, StreamId};

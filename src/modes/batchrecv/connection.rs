@@ -1,9 +1,10 @@
 //! One connection: HELLO, WELCOME, and then whatever the sender ships.
 
 use crate::exit::chain;
-use crate::formats::body::{Attach, BodyError, End, Gap};
+use crate::formats::body::{Attach, End, Gap};
 use crate::formats::codec::{CodecError, Decompressor};
 use crate::formats::frame::{self, Codec, FrameHeader, Kind};
+use crate::formats::pieces::BodyError;
 use crate::formats::table::ApplyError;
 use crate::formats::wire::{self, Hello, Refuse, RefuseCode};
 use crate::limits::{HANDSHAKE_MAX, SILENCE_MAX};

@@ -5,8 +5,9 @@
 //! the next drainer goes on there.
 
 use crate::formats::body::{Attach, End, Gap, GapReason};
+use crate::formats::definitions::Definitions;
 use crate::formats::frame::{self, END_SPAN, FrameHeader, HEADER_LEN, Kind};
-use crate::formats::table::{Definitions, StreamState};
+use crate::formats::table::StreamState;
 use crate::ids::{OwnerId, StreamId};
 use crate::limits::{APPEND_MAX, FRAME_BODY_MAX};
 use crate::modes::batchsend::rings::{Found, RingHandle, RingSet};
