@@ -10,11 +10,17 @@ pub const APPEND_MAX: usize = 1 << 20;
 /// Size at which a segment is finished and the next one begun, in bytes, its checkpoint not counted.
 pub const SEGMENT_BYTES: u64 = 64 << 20;
 
-/// Longest checkpoint, all its frames together, that a reader takes into memory.
-pub const CHECKPOINT_MAX: usize = 256 << 20;
+/// Longest checkpoint, all its frames together, that is written or read.
+pub const CHECKPOINT_MAX: usize = 1 << 30;
+
+/// Length of the last checkpoint from which on an archive takes no streams that it does not know.
+pub const CHECKPOINT_LARGE: u64 = 128 << 20;
 
 /// Longest encoded set of statement definitions of one stream.
 pub const DEFINITIONS_MAX: usize = FRAME_BODY_MAX / 2;
+
+/// No stream gets this far, and sums of positions below it and lengths do not overflow.
+pub const POSITION_MAX: u64 = 1 << 62;
 
 /// Longest name of a group.
 pub const GROUP_MAX: usize = 64;
@@ -27,6 +33,9 @@ pub const WINDOW_BYTES: u64 = 8 << 20;
 
 /// Connections that a receiver serves at once.
 pub const CONNECTIONS_MAX: usize = 256;
+
+/// Groups that a receiver stores.
+pub const GROUPS_MAX: usize = 1024;
 
 /// Streams that one WELCOME may name, all its frames together.
 pub const WELCOME_STREAMS_MAX: usize = 1 << 20;

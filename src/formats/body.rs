@@ -65,8 +65,6 @@ pub enum GapReason {
     SpoolDamaged = 3,
     /// Dropped to make room.
     Dropped = 4,
-    /// The sender forgot the stream before its end.
-    Forgotten = 5,
 }
 
 impl GapReason {
@@ -78,7 +76,6 @@ impl GapReason {
             Self::Condemned => "ring condemned",
             Self::SpoolDamaged => "no longer in the spool",
             Self::Dropped => "dropped to make room",
-            Self::Forgotten => "forgotten by its sender before its end",
         }
     }
 }
@@ -125,13 +122,11 @@ impl Gap {
             2 => GapReason::Condemned,
             3 => GapReason::SpoolDamaged,
             4 => GapReason::Dropped,
-            5 => GapReason::Forgotten,
             found => {
                 return Err(BodyError::Bound {
                     what: "reason",
                     found: found.into(),
-                    most: 5,
-                });
+                    most: 4 });
             }
         };
         let gap = Self {

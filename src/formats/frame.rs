@@ -6,7 +6,7 @@
 //! been checked: magic, CRC, kind, codec, lengths, order of positions.
 
 use crate::ids::{SegmentId, StreamId};
-use crate::limits::FRAME_BODY_MAX;
+use crate::limits::{FRAME_BODY_MAX, POSITION_MAX};
 use thiserror::Error;
 use zerocopy::byteorder::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -323,7 +323,9 @@ impl FrameHeader {
         }
     }
 
-    fn is_within_bounds(&self) -> bool {
+    /// Whether lengths and positions are such as a frame may have.
+    #[must_use]
+    pub fn is_within_bounds(&self) -> bool {
         let lengths = self.body_len as usize <= FRAME_BODY_MAX
             && self.raw_len as usize <= FRAME_BODY_MAX
             && (self.codec != Codec::None || self.body_len == self.raw_len);
@@ -333,7 +335,7 @@ impl FrameHeader {
             Kind::End => self.start.checked_add(END_SPAN) == Some(self.end),
             _ => self.end == self.start,
         };
-        lengths && positions && self.start.is_multiple_of(8) && self.end.is_multiple_of(8)
+        lengths && positions && self.end <= POSITION_MAX && self.start.is_multiple_of(8) && self.end.is_multiple_of(8)
     }
 
     /// Whether `body` is the body that was sealed.

@@ -173,7 +173,9 @@ pub fn file_name(number: u64) -> String {
 #[must_use]
 pub fn number_of(name: &OsStr) -> Option<u64> {
     let digits = name.to_str()?.strip_prefix("seg-")?.strip_suffix(".hog")?;
-    (digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok())?
+    let is_number = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    // The bound leaves numbers for all segments to come.
+    is_number.then(|| digits.parse().ok())?.filter(|number| *number < 1 << 62)
 }
 
 #[cfg(test)]

@@ -100,6 +100,9 @@ pub enum ApplyError {
     /// Nothing follows END.
     #[error("stream {0} has ended, and yet more follows")]
     Ended(StreamId),
+    /// More streams than a log may know.
+    #[error("stream {0} is one more than this log can keep in mind: let streams end, and their senders forget them")]
+    TooMany(StreamId),
     /// More definitions than a stream may have.
     #[error("stream {0} defines more statements than the {DEFINITIONS_MAX} bytes a stream may have")]
     Definitions(StreamId),
@@ -147,10 +150,10 @@ impl Table {
     /// [`frame::STATEMENTS`] is not looked at and may be empty. Checkpoints are applied by their reader.
     ///
     /// # Errors
-    /// As [`Table::judge`], or when the body is bad; the table is then as before.
+    /// As [`Table::judge`], or when the body is bad; the caller then puts the stream back as it was.
     pub fn apply(&mut self, header: &FrameHeader, raw: &[u8]) -> Result<Applied, ApplyError> {
         match header.kind {
-            Kind::Attach => self.attach(header, &Attach::decode(raw)?),
+            Kind::Attach => self.attach(header, &Attach::decode(raw)?)?,
             Kind::Data | Kind::Gap | Kind::End => {
                 let applied = self.judge(header)?;
                 if applied != Applied::Known {
@@ -164,7 +167,7 @@ impl Table {
         Ok(Applied::New)
     }
 
-    fn attach(&mut self, header: &FrameHeader, attach: &Attach) {
+    fn attach(&mut self, header: &FrameHeader, attach: &Attach) -> Result<(), ApplyError> {
         let stream = self.streams.entry(header.stream).or_insert_with(|| Stream {
             first: header.start,
             end: header.start,
@@ -187,9 +190,12 @@ impl Table {
         if !attach.definitions.is_empty() && stream.definitions.as_ref() != &attach.definitions {
             let definitions = Arc::make_mut(&mut stream.definitions);
             for (id, definition) in attach.definitions.iter() {
-                definitions.define(id, definition);
+                if !definitions.define(id, definition) {
+                    return Err(ApplyError::Definitions(header.stream));
+                }
             }
         }
+        Ok(())
     }
 
     fn carry_on(&mut self, header: &FrameHeader, raw: &[u8]) -> Result<(), ApplyError> {
@@ -219,12 +225,18 @@ impl Table {
     }
 }
 
+fn is_definition(id: u32, payload: &[u8]) -> bool {
+    payload.len() <= hog_ring::limits::DEFINITION_MAX && hog_ring::statement::definition_id(payload) == Some(id)
+}
+
 /// `known` and what the records in `raw` define and forget.
 fn learn(known: &Definitions, raw: &[u8], stream: StreamId) -> Result<Definitions, ApplyError> {
     let mut definitions = known.clone();
     for item in Walk::new(raw) {
         let (_, header, payload) = item?;
         match header.kind {
+            // A producer that writes nonsense loses the records of that statement. It must not reach a checkpoint: nobody could read that.
+            record::Kind::Stmt if !is_definition(header.statement, payload) => {}
             record::Kind::Stmt if !definitions.define(header.statement, payload) => {
                 return Err(ApplyError::Definitions(stream));
             }

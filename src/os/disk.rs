@@ -11,6 +11,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use thiserror::Error;
 
 /// Why the disk did not do what it should.
@@ -52,6 +53,8 @@ pub struct AppendFile {
     file: File,
     path: PathBuf,
     failed: AtomicBool,
+    /// The kernel tells of a failed writeback once for each open file: of two syncs at once, one would hear nothing of it.
+    syncing: Mutex<()>,
 }
 
 impl AppendFile {
@@ -69,7 +72,7 @@ impl AppendFile {
         Ok(Self {
             file,
             path: path.to_owned(),
-            failed: AtomicBool::new(false),
+            failed: AtomicBool::new(false), syncing: Mutex::new(()),
         })
     }
 
@@ -95,6 +98,7 @@ impl AppendFile {
     /// # Errors
     /// When the kernel refuses, or refused before.
     pub fn sync(&self) -> Result<(), DiskError> {
+        let _one_at_a_time = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
         self.refuse_after_failure("sync")?;
         self.file.sync_data().map_err(|error| {
             self.failed.store(true, Ordering::Release); // pairs with the Acquire in refuse_after_failure
@@ -136,6 +140,20 @@ pub fn sync_directory(path: &Path) -> Result<(), DiskError> {
     File::open(path)
         .and_then(|directory| directory.sync_all())
         .map_err(at("sync the directory", path))
+}
+
+/// Syncs the entries of `directory` and of the directories above it, up to `base`. Whoever made them may have been killed before it did.
+///
+/// # Errors
+/// When one of them cannot be opened or synced.
+pub fn sync_up_to(directory: &Path, base: &Path) -> Result<(), DiskError> {
+    for directory in directory.ancestors().take_while(|directory| !directory.as_os_str().is_empty()) {
+        sync_directory(directory)?;
+        if directory == base {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Makes a directory with all its parents, each new entry synced.

@@ -5,3 +5,4 @@ pub mod clock;
 pub mod disk;
 pub mod lock;
 pub mod net;
+pub mod process;

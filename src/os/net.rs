@@ -30,6 +30,9 @@ pub enum NetError {
     /// Nothing came in time.
     #[error("the peer was silent for {} s", .0.as_secs())]
     Silent(Duration),
+    /// It sends, but too slowly.
+    #[error("the peer took more than {} s for one frame", .0.as_secs())]
+    Slow(Duration),
     /// This process is ending.
     #[error("stopped")]
     Stopped,
@@ -119,20 +122,20 @@ impl FrameReader {
     /// The next frame: its header, and its stored body appended to `body` behind whatever is there.
     ///
     /// # Errors
-    /// When nothing came for `silence`, `stop` says so, the peer went away, or what came is no sound frame.
+    /// When the peer is silent or slow beyond `patience`, `stop` says so, the peer went away, or what came is no sound frame.
     pub fn read(
         &mut self,
         body: &mut Vec<u8>,
-        silence: Duration,
+        patience: Patience,
         stop: &dyn Fn() -> bool,
     ) -> Result<FrameHeader, NetError> {
-        let deadline = Instant::now() + silence;
+        let mut wait = Wait { patience, stop, silent_since: Instant::now(), began: None };
         let mut bytes = [0; HEADER_LEN];
-        self.fill(&mut bytes, deadline, silence, stop, NetError::Closed)?;
+        self.fill(&mut bytes, &mut wait, NetError::Closed)?;
         let header = FrameHeader::open(&bytes, WIRE_SALT)?;
         let from = body.len();
         body.resize(from + header.body_len as usize, 0);
-        self.fill(&mut body[from..], deadline, silence, stop, NetError::Torn)?;
+        self.fill(&mut body[from..], &mut wait, NetError::Torn)?;
         header.check_body(&body[from..])?;
         Ok(header)
     }
@@ -143,14 +146,7 @@ impl FrameReader {
         self.from < self.to
     }
 
-    fn fill(
-        &mut self,
-        mut out: &mut [u8],
-        deadline: Instant,
-        silence: Duration,
-        stop: &dyn Fn() -> bool,
-        mut at_end: NetError,
-    ) -> Result<(), NetError> {
+    fn fill(&mut self, mut out: &mut [u8], wait: &mut Wait, mut at_end: NetError) -> Result<(), NetError> {
         while !out.is_empty() {
             let buffered = &self.buffer[self.from..self.to];
             if !buffered.is_empty() {
@@ -159,35 +155,82 @@ impl FrameReader {
                 self.from += taken;
                 out = &mut out[taken..];
                 at_end = NetError::Torn;
+                wait.something_came();
                 continue;
             }
-            if stop() {
-                return Err(NetError::Stopped);
-            }
+            wait.check()?;
             // A long rest goes straight to its place, a short one through the buffer.
             let straight = out.len() >= READ_BYTES;
-            let read = if straight {
-                self.stream.read(out)
-            } else {
-                self.stream.read(&mut self.buffer)
-            };
+            let read = if straight { self.stream.read(out) } else { self.stream.read(&mut self.buffer) };
             match read {
                 Ok(0) => return Err(at_end),
                 Ok(read) if straight => {
                     out = &mut out[read..];
                     at_end = NetError::Torn;
+                    wait.something_came();
                 }
                 Ok(read) => (self.from, self.to) = (0, read),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                    if Instant::now() >= deadline {
-                        return Err(NetError::Silent(silence));
-                    }
-                }
+                // Interrupted, or nothing came within LOOK.
+                Err(error) if is_passing(&error) => {}
                 Err(error) => return Err(error.into()),
             }
         }
         Ok(())
+    }
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+/// How long a peer may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For the next byte.
+    pub silence: Duration,
+    /// For a whole frame, from its first byte on.
+    pub frame: Duration,
+}
+
+impl Patience {
+    /// For HELLO and WELCOME: whoever is slow there keeps a place from others.
+    #[must_use]
+    pub fn of_handshake() -> Self {
+        Self { silence: HANDSHAKE_MAX, frame: HANDSHAKE_MAX }
+    }
+
+    /// For everything after that: a slow link is no reason to begin again, as long as something comes.
+    #[must_use]
+    pub fn of_shipping() -> Self {
+        Self { silence: SILENCE_MAX, frame: 20 * SILENCE_MAX }
+    }
+}
+
+/// A wait for a frame.
+struct Wait<'a> {
+    patience: Patience,
+    stop: &'a dyn Fn() -> bool,
+    silent_since: Instant,
+    began: Option<Instant>,
+}
+
+impl Wait<'_> {
+    fn something_came(&mut self) {
+        self.silent_since = Instant::now();
+        self.began.get_or_insert(self.silent_since);
+    }
+
+    fn check(&self) -> Result<(), NetError> {
+        if (self.stop)() {
+            return Err(NetError::Stopped);
+        }
+        if self.silent_since.elapsed() >= self.patience.silence {
+            return Err(NetError::Silent(self.patience.silence));
+        }
+        match self.began {
+            Some(began) if began.elapsed() >= self.patience.frame => Err(NetError::Slow(self.patience.frame)),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -259,12 +302,12 @@ mod tests {
         let mut reader = FrameReader::new(receiver);
         for body in &bodies {
             let mut read = vec![1];
-            reader.read(&mut read, SILENCE_MAX, &|| false).unwrap();
+            reader.read(&mut read, Patience::of_shipping(), &|| false).unwrap();
             assert_eq!(&read[1..], body);
         }
         writer.join().unwrap();
         assert!(matches!(
-            reader.read(&mut Vec::new(), SILENCE_MAX, &|| false),
+            reader.read(&mut Vec::new(), Patience::of_shipping(), &|| false),
             Err(NetError::Closed)
         ));
     }
@@ -276,7 +319,7 @@ mod tests {
         let (receiver, _) = listener.accept().unwrap();
         prepare(&receiver).unwrap();
         sender.write_all(&[b'x'; 200]).unwrap();
-        let read = FrameReader::new(receiver).read(&mut Vec::new(), SILENCE_MAX, &|| false);
+        let read = FrameReader::new(receiver).read(&mut Vec::new(), Patience::of_shipping(), &|| false);
         assert!(matches!(read, Err(NetError::Frame(_))));
     }
 }

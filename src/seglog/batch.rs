@@ -83,6 +83,7 @@ impl FrameBatch {
 
     /// Finishes the frame that was begun at `at`: the buffer ends with its body.
     pub fn finish(&mut self, at: usize, header: FrameHeader) {
+        assert!(header.is_within_bounds(), "a frame that nobody could read: {header:?}");
         assert_eq!(
             self.bytes.len(),
             at + HEADER_LEN + header.body_len as usize,

@@ -10,7 +10,6 @@ use crate::formats::table::Table;
 use crate::os::disk::{self, DiskError, at};
 use crate::seglog::reader::{Ending, FoundFrame, Next, SegmentError, SegmentReader};
 use std::path::{Path, PathBuf};
-use tracing::warn;
 
 /// A segment file by its number.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,22 +109,16 @@ fn add_frames(reader: &mut SegmentReader, standing: &mut Standing) -> Result<(),
         };
         body.clear();
         let needs_body = !matches!(found.header.kind, frame::Kind::Data) || found.header.has(frame::STATEMENTS);
-        if needs_body && !reader.read_body(&found, &mut body)? {
+        // Every body is checked, also of frames whose positions are all that counts here: what recovery says is held gets acknowledged.
+        if !reader.read_body(&found, &mut body)? {
             return Ok(false);
         }
-        if let Ok(raw) = decompressor.raw(&found.header, &body)
-            && let Err(error) = standing.table.apply(&found.header, if needs_body { raw } else { &[] })
-        {
-            warn!(
-                "{}: frame at byte {} does not fit: {error}",
-                path.display(),
-                found.offset
-            );
-            standing.damages.push(format!(
-                "{}: the frame at byte {} does not fit: {error}",
-                path.display(),
-                found.offset
-            ));
+        let raw = if needs_body { decompressor.raw(&found.header, &body) } else { Ok(&[][..]) };
+        let applied = raw.map_err(|error| error.to_string()).and_then(|raw| {
+            standing.table.apply(&found.header, raw).map_err(|error| error.to_string())
+        });
+        if let Err(error) = applied {
+            standing.damages.push(format!("{}: the frame at byte {} does not fit: {error}", path.display(), found.offset));
         }
         Ok(true)
     })?;

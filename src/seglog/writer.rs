@@ -12,11 +12,12 @@ use crate::formats::frame::{self, FrameHeader, Kind};
 use crate::formats::segment::{self, LogRole, SegmentHeader};
 use crate::formats::table::{ApplyError, Stream, Table};
 use crate::ids::{OwnerId, SegmentId, StreamId};
-use crate::limits::FRAME_BODY_MAX;
+use crate::limits::{CHECKPOINT_MAX, FRAME_BODY_MAX};
 use crate::os::clock;
 use crate::os::disk::{self, AppendFile, DiskError};
 use crate::seglog::batch::FrameBatch;
 use crate::seglog::recovery::Standing;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -191,6 +192,9 @@ impl SegmentLog {
         let appended = self
             .add_to_table(batch, &mut before)
             .and_then(|()| Ok(self.write(batch)?));
+        if appended.is_ok() {
+            self.amend_table(batch)?;
+        }
         if appended.is_err() {
             for (stream, known) in before.into_iter().rev() {
                 match known {
@@ -208,7 +212,7 @@ impl SegmentLog {
         batch: &FrameBatch,
         before: &mut Vec<(StreamId, Option<Stream>)>,
     ) -> Result<(), AppendError> {
-        for frame in batch.frames() {
+        for frame in batch.frames().iter().filter(|frame| frame.header.kind != Kind::Checkpoint) {
             let header = &frame.header;
             before.push((header.stream, self.table.streams.get(&header.stream).cloned()));
             let raw = if header.kind == Kind::Data && !header.has(frame::STATEMENTS) {
@@ -217,6 +221,14 @@ impl SegmentLog {
                 self.decompressor.raw(header, batch.body_of(frame))?
             };
             self.table.apply(header, raw)?;
+        }
+        Ok(())
+    }
+
+    /// Takes in the amendments of `batch`, which are written: unlike the rest they cannot be taken back.
+    fn amend_table(&mut self, batch: &FrameBatch) -> Result<(), AppendError> {
+        for frame in batch.frames().iter().filter(|frame| frame.header.kind == Kind::Checkpoint) {
+            self.table.apply(&frame.header, self.decompressor.raw(&frame.header, batch.body_of(frame))?)?;
         }
         Ok(())
     }
@@ -279,15 +291,15 @@ impl SegmentLog {
         let path = self.directory.join(segment::file_name(number));
         // A number is used once, whatever becomes of its file.
         self.next_number += 1;
-        let active = self.write_head(&path, number).inspect_err(|_| {
-            let _ = disk::unlink(&path);
+        let file = AppendFile::create(&path)?;
+        let active = self.write_head(file, number).inspect_err(|_| {
+            let _ = disk::unlink(&path); // it was made just now, and holds nothing
         })?;
         self.active = Some(active);
         Ok(())
     }
 
-    fn write_head(&self, path: &Path, number: u64) -> Result<Active, DiskError> {
-        let file = AppendFile::create(path)?;
+    fn write_head(&self, file: AppendFile, number: u64) -> Result<Active, DiskError> {
         let id = SegmentId::random();
         let LogIdentity {
             role,
@@ -308,6 +320,10 @@ impl SegmentLog {
         .encode()
         .to_vec();
         let frames = put_checkpoint(&self.table, id, &mut bytes);
+        if bytes.len() > CHECKPOINT_MAX {
+            let words = format!("its checkpoint would be {} bytes long, and {CHECKPOINT_MAX} is the most", bytes.len());
+            return Err(disk::at("begin", file.path())(io::Error::other(words)));
+        }
         file.write_at(&bytes, 0)?;
         let len = bytes.len() as u64;
         let segment = Arc::new(OpenSegment {

@@ -3,14 +3,14 @@
 //! Whatever is appended here is acknowledged only after a sync that began later; [`Archive::take_pending`] gives what such a sync covers, and
 //! [`Archive::synced`] is told when it is done. When a sync fails the archive goes back to what it knows to be on disk, in a new segment.
 
-use crate::formats::body::{Attach, End, Gap, GapReason};
+use crate::formats::body::Attach;
 use crate::formats::checkpoint;
-use crate::formats::frame::{self, END_SPAN, FrameHeader, Kind};
+use crate::formats::frame::{self, FrameHeader, Kind};
 use crate::formats::segment::LogRole;
 use crate::formats::table::{Applied, ApplyError, Sender, StreamState, Table};
 use crate::formats::wire::{Held, Hello};
 use crate::ids::{OwnerId, StreamId};
-use crate::limits::SEGMENT_BYTES;
+use crate::limits::{CHECKPOINT_LARGE, SEGMENT_BYTES};
 use crate::os::disk::{self, DiskError};
 use crate::seglog::batch::FrameBatch;
 use crate::seglog::reader::SegmentError;
@@ -50,6 +50,9 @@ impl ArchivePattern {
             return Err(format!(
                 "the directory {pattern:?} lacks $GROUP: every group needs a directory of its own"
             ));
+        }
+        if pattern.matches("$DATE").count() > 1 {
+            return Err(format!("the directory {pattern:?} has $DATE twice"));
         }
         if rest.contains('$') {
             return Err(format!(
@@ -176,6 +179,7 @@ impl Archive {
             decompressor,
         );
         log.begin_segment()?;
+        disk::sync_up_to(log.directory(), &pattern.base())?;
         let archive = Self {
             log,
             pattern: pattern.clone(),
@@ -201,7 +205,7 @@ impl Archive {
         self.log.table().judge(header)
     }
 
-    /// Stores who `hello` comes from, synced, and says what the archive has of that sender's streams.
+    /// Stores who `hello` comes from, to be synced by the caller, and says what the archive has of that sender's streams.
     ///
     /// # Errors
     /// When the disk refuses.
@@ -219,9 +223,6 @@ impl Archive {
             &body,
         );
         self.append(&mut batch)?;
-        if let Some(active) = self.log.active() {
-            active.sync()?;
-        }
         let mine = self
             .log
             .table()
@@ -251,6 +252,9 @@ impl Archive {
                     .iter()
                     .any(|(id, definition)| stream.definitions.get(id) != Some(definition))
         });
+        if known.is_none() && self.log.active().is_some_and(|active| active.checkpoint_end > CHECKPOINT_LARGE) {
+            return Err(AppendError::Unfit(ApplyError::TooMany(header.stream)));
+        }
         if news {
             let body = attach.encode();
             let mut batch = FrameBatch::default();
@@ -293,6 +297,12 @@ impl Archive {
         !self.pending.is_empty()
     }
 
+    /// The segment that is appended to.
+    #[must_use]
+    pub fn active(&self) -> Option<&Arc<OpenSegment>> {
+        self.log.active()
+    }
+
     /// Whether a sync failed, so that [`Archive::fall_back`] is the only way on.
     #[must_use]
     pub fn has_failed(&self) -> bool {
@@ -328,7 +338,8 @@ impl Archive {
     /// When no new segment can be begun.
     pub fn fall_back(&mut self) -> Result<(), DiskError> {
         self.pending.clear();
-        for (id, stream) in &mut self.log.table_mut().streams {
+        let streams = self.log.table_mut().streams.iter_mut();
+        for (id, stream) in streams.filter(|(_, stream)| stream.state != StreamState::Forgotten) {
             let (end, state) = self
                 .durable
                 .get(id)
@@ -340,55 +351,30 @@ impl Archive {
         self.log.abandon_segment()
     }
 
-    /// The sender has nothing left of `streams`. Those without END get a GAP and END, and are reported as lost from their position.
+    /// The sender has nothing left of `streams`: the next checkpoint leaves them out. Of those without END, says up to where they are held.
+    ///
+    /// No GAP and no END are stored for those. Their positions would be made up, and a ring that was only out of sight, or another
+    /// spool that holds the range, could then never be gone on with: its records would not begin where the made-up END ends.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn forget(
-        &mut self,
-        sender: OwnerId,
-        streams: &[StreamId],
-        now: u64,
-    ) -> Result<Vec<(StreamId, u64)>, AppendError> {
-        let mut lost = Vec::new();
+    pub fn forget(&mut self, sender: OwnerId, streams: &[StreamId]) -> Result<Vec<(StreamId, u64)>, AppendError> {
+        let mut batch = FrameBatch::default();
+        let mut unfinished = Vec::new();
         for id in streams {
-            let Some(stream) = self
-                .log
-                .table()
-                .streams
-                .get(id)
-                .filter(|stream| stream.sender == sender)
-            else {
-                continue;
-            };
-            let (end, state) = (stream.end, stream.state);
-            let mut batch = FrameBatch::default();
-            if state == StreamState::Open {
-                let (gap, ended) = (Gap::because(GapReason::Forgotten).encode(), End::default().encode());
-                let mut header = FrameHeader::plain(Kind::Gap, &gap).of_stream(*id, end, end + END_SPAN);
-                header.time = now;
-                batch.push(header, &gap);
-                let mut header =
-                    FrameHeader::plain(Kind::End, &ended).of_stream(*id, end + END_SPAN, end + 2 * END_SPAN);
-                header.time = now;
-                batch.push(header, &ended);
-                self.append(&mut batch)?;
-                batch.clear();
-                lost.push((*id, end));
+            let Some(stream) = self.log.table().streams.get(id).filter(|stream| stream.sender == sender) else { continue };
+            if stream.state == StreamState::Open {
+                unfinished.push((*id, stream.end));
             }
-            if let Some(stream) = self.log.table().streams.get(id) {
-                let mut forgotten = stream.clone();
-                forgotten.state = StreamState::Forgotten;
-                let body = checkpoint::encode_stream(*id, &forgotten);
-                batch.push(
-                    FrameHeader::plain(Kind::Checkpoint, &body).with_flags(frame::UPDATE),
-                    &body,
-                );
-                self.append(&mut batch)?;
-            }
-            self.durable.remove(id);
+            let mut forgotten = stream.clone();
+            forgotten.state = StreamState::Forgotten;
+            let body = checkpoint::encode_stream(*id, &forgotten);
+            batch.push(FrameHeader::plain(Kind::Checkpoint, &body).with_flags(frame::UPDATE), &body);
         }
-        Ok(lost)
+        if !batch.is_empty() {
+            self.append(&mut batch)?;
+        }
+        Ok(unfinished)
     }
 
     /// Begins the directory of `date` if it is a new one.
@@ -400,6 +386,7 @@ impl Archive {
             let directory = self.pattern.directory(&self.log.identity().group, date);
             if directory != self.log.directory() {
                 self.roll_into(&directory)?;
+                disk::sync_up_to(&directory, &self.pattern.base())?;
             }
             date.clone_into(&mut self.date);
         }

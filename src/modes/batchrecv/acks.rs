@@ -20,8 +20,10 @@ pub struct AckBox {
 #[derive(Default)]
 struct BoxState {
     acked: HashMap<StreamId, u64>,
-    /// Answers that are not cumulative, in order: HAS, and the empty ACK to PING.
-    answers: Vec<(FrameHeader, Vec<u8>)>,
+    /// Answers to ATTACH: up to where each stream is held.
+    has: HashMap<StreamId, u64>,
+    /// An answer to PING is due; one answers many.
+    pong: bool,
     closed: bool,
 }
 
@@ -36,10 +38,15 @@ impl AckBox {
         self.changed.notify_one();
     }
 
-    /// Sends an answer.
-    pub fn answer(&self, header: FrameHeader, body: Vec<u8>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.answers.push((header, body));
+    /// Answers ATTACH.
+    pub fn has(&self, stream: StreamId, position: u64) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).has.insert(stream, position);
+        self.changed.notify_one();
+    }
+
+    /// Answers PING.
+    pub fn pong(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).pong = true;
         self.changed.notify_one();
     }
 
@@ -54,18 +61,23 @@ impl AckBox {
         let mut out = Vec::new();
         loop {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            while state.acked.is_empty() && state.answers.is_empty() && !state.closed {
+            while state.acked.is_empty() && state.has.is_empty() && !state.pong && !state.closed {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             if state.closed {
                 return;
             }
             let acked: Vec<_> = state.acked.drain().collect();
-            let answers = std::mem::take(&mut state.answers);
+            let has = std::mem::take(&mut state.has);
+            let pong = std::mem::take(&mut state.pong);
             drop(state);
             out.clear();
-            for (header, body) in &answers {
-                net::put_frame(&mut out, header, body);
+            for (stream, position) in has {
+                let header = FrameHeader::plain(Kind::Has, &[]).of_stream(stream, position, position);
+                net::put_frame(&mut out, &header, &[]);
+            }
+            if pong && acked.is_empty() {
+                net::put_frame(&mut out, &FrameHeader::plain(Kind::Ack, &[]), &[]);
             }
             for acked in acked.chunks(wire::PER_FRAME) {
                 let body = wire::encode_ack(acked);

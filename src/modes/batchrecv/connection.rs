@@ -7,13 +7,12 @@ use crate::formats::frame::{self, Codec, FrameHeader, Kind};
 use crate::formats::pieces::BodyError;
 use crate::formats::table::ApplyError;
 use crate::formats::wire::{self, Hello, Refuse, RefuseCode};
-use crate::limits::{HANDSHAKE_MAX, SILENCE_MAX};
 use crate::modes::batchrecv::Groups;
 use crate::modes::batchrecv::acks::AckBox;
 use crate::modes::batchrecv::group::{GroupStore, StoreError};
 use crate::modes::recorder::Recorder;
 use crate::modes::stop::Stop;
-use crate::os::net::{self, FrameReader, NetError};
+use crate::os::net::{self, FrameReader, NetError, Patience};
 use crate::seglog::batch::FrameBatch;
 use crate::stages::receive::{self, RecordsError};
 use std::collections::HashSet;
@@ -60,6 +59,9 @@ pub enum ConnectionError {
     Store(#[from] StoreError),
 }
 
+/// The name of lock files, one of which lies where the directories of groups do.
+const LOCK: &str = "lock";
+
 /// Tells the peer why it is not served.
 pub fn refuse(stream: &TcpStream, code: RefuseCode, words: &str) {
     let body = Refuse {
@@ -99,7 +101,7 @@ impl Connection {
     ) -> Result<Option<Self>, ConnectionError> {
         let mut reader = FrameReader::new(stream.try_clone()?);
         let mut body = Vec::new();
-        let header = match reader.read(&mut body, HANDSHAKE_MAX, &|| stop.is_set()) {
+        let header = match reader.read(&mut body, Patience::of_handshake(), &|| stop.is_set()) {
             Err(NetError::Closed) => return Ok(None), // a probe of the port
             other => other?,
         };
@@ -118,8 +120,8 @@ impl Connection {
             refuse(&stream, RefuseCode::Version, &words);
             return Ok(None);
         };
-        if !hog_ring::is_group_name(&hello.group) {
-            refuse(&stream, RefuseCode::Group, "this is no group name");
+        if !hog_ring::is_group_name(&hello.group) || hello.group == LOCK {
+            refuse(&stream, RefuseCode::Group, "no group can be called that here");
             return Ok(None);
         }
         let group = match groups.get(&hello.group) {
@@ -184,7 +186,7 @@ impl Connection {
         let stop = &self.stop;
         let header = self
             .reader
-            .read(self.batch.body_mut(), SILENCE_MAX, &|| stop.is_set())?;
+            .read(self.batch.body_mut(), Patience::of_shipping(), &|| stop.is_set())?;
         self.batch.finish(at, header);
         match header.kind {
             Kind::Data | Kind::Gap | Kind::End => self.store(&header),
@@ -194,7 +196,7 @@ impl Connection {
                 Ok(self.group.forget(self.token, &streams)?)
             }
             Kind::Ping => {
-                self.acks.answer(FrameHeader::plain(Kind::Ack, &[]), Vec::new());
+                self.acks.pong();
                 Ok(())
             }
             other => Err(ConnectionError::Unexpected(other)),
@@ -218,8 +220,7 @@ impl Connection {
         let attach = Attach::decode(raw).map_err(|source| bad_body(header.kind, source))?;
         let position = self.group.attach(self.token, header, &attach)?;
         if self.welcomed.insert(header.stream) {
-            let has = FrameHeader::plain(Kind::Has, &[]).of_stream(header.stream, position, position);
-            self.acks.answer(has, Vec::new());
+            self.acks.has(header.stream, position);
         }
         Ok(())
     }

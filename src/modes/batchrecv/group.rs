@@ -124,31 +124,31 @@ impl GroupStore {
         {
             fenced.end();
         }
-        let held = state
-            .archive
-            .welcome(hello, clock::now_ns())
+        let held = self
+            .noting_failure(state.archive.welcome(hello, clock::now_ns()))
             .map_err(|error| cannot(format!("cannot store who the sender is: {}", chain(&error))))?;
-        let live = LiveConnection {
-            epoch: hello.epoch,
-            count: hello.count,
-            token,
-        };
+        let live = LiveConnection { epoch: hello.epoch, count: hello.count, token };
         let stream = stream.try_clone().map_err(|error| cannot(error.to_string()))?;
-        state.served.insert(
-            token,
-            Served {
-                live,
-                sender: hello.sender,
-                acks: Arc::clone(acks),
-                stream,
-            },
-        );
+        state.served.insert(token, Served { live, sender: hello.sender, acks: Arc::clone(acks), stream });
         // WELCOME says what was appended; an acknowledgement of it follows the next sync.
         for held in &held {
             state.archive.promise(token, held.stream);
         }
+        let active = state.archive.active().cloned();
+        drop(state);
+        // Who the sender is must be on disk before it is welcomed; others go on appending meanwhile.
+        let synced = active.map_or(Ok(0), |active| active.sync());
         self.work.notify_one();
+        synced.map_err(|error| cannot(format!("cannot store who the sender is: {}", chain(&error))))?;
         Ok(held)
+    }
+
+    /// Passes `result` on. After a failed sync the syncing thread must take the archive back, so it is woken.
+    fn noting_failure<T>(&self, result: Result<T, AppendError>) -> Result<T, AppendError> {
+        if result.is_err() {
+            self.work.notify_one();
+        }
+        result
     }
 
     /// The connection is over.
@@ -172,7 +172,12 @@ impl GroupStore {
     /// # Errors
     /// When the connection is over or the disk refuses.
     pub fn attach(&self, token: u64, header: &FrameHeader, attach: &Attach) -> Result<u64, StoreError> {
-        Ok(self.serving(token)?.archive.attach(header, attach)?)
+        let mut state = self.serving(token)?;
+        let position = self.noting_failure(state.archive.attach(header, attach))?;
+        // Perhaps all of it is here already, and nothing will follow.
+        state.archive.promise(token, header.stream);
+        self.work.notify_one();
+        Ok(position)
     }
 
     /// Stores the one frame in `batch` if it carries its stream on, and promises an acknowledgement. When only its end is new, `rest` is asked for a
@@ -190,8 +195,8 @@ impl GroupStore {
         let mut state = self.serving(token)?;
         match receive::judge_frame(state.archive.judge(header))? {
             receive::Verdict::Drop => {}
-            receive::Verdict::Store => state.archive.append(batch)?,
-            receive::Verdict::StoreFrom(position) => state.archive.append(&mut rest(batch, position)?)?,
+            receive::Verdict::Store => self.noting_failure(state.archive.append(batch))?,
+            receive::Verdict::StoreFrom(position) => self.noting_failure(state.archive.append(&mut rest(batch, position)?))?,
         }
         state.archive.promise(token, header.stream);
         self.work.notify_one();
@@ -207,8 +212,9 @@ impl GroupStore {
         let Some(sender) = state.served.get(&token).map(|served| served.sender) else {
             return Err(StoreError::Fenced);
         };
-        for (stream, position) in state.archive.forget(sender, streams, clock::now_ns())? {
-            let words = format!("its sender has nothing left of it, and no END came: lost from position {position} on");
+        let unfinished = state.archive.forget(sender, streams);
+        for (stream, position) in self.noting_failure(unfinished)? {
+            let words = format!("its sender has nothing left of it, and no END came: whatever it had from position {position} on is lost");
             warn!("group {}: stream {stream}: {words}", self.name);
             self.recorder.loss(&format!("stream {stream}"), &words);
         }
@@ -224,7 +230,7 @@ impl GroupStore {
         let mut said = false;
         loop {
             let mut state = self.lock();
-            if !state.archive.has_pending() && !stop.is_set() {
+            if !state.archive.has_pending() && !state.archive.has_failed() && !stop.is_set() {
                 state = self
                     .work
                     .wait_timeout(state, LOOK)

@@ -9,7 +9,7 @@ pub mod group;
 
 use crate::exit::{ExitStatus, Failure, chain};
 use crate::formats::wire::RefuseCode;
-use crate::limits::CONNECTIONS_MAX;
+use crate::limits::{CONNECTIONS_MAX, GROUPS_MAX};
 use crate::modes::recorder::Recorder;
 use crate::modes::stop::Stop;
 use crate::modes::store::{Store, lock_failure};
@@ -17,6 +17,7 @@ use crate::modes::supervise;
 use crate::os::disk;
 use crate::os::lock::DirectoryLock;
 use crate::os::net;
+use crate::os::process;
 use crate::stages::archive::ArchivePattern;
 use connection::{Connection, refuse};
 use group::GroupStore;
@@ -44,10 +45,13 @@ pub struct BatchrecvOptions {
 /// The groups that are stored here.
 pub struct Groups {
     pattern: ArchivePattern,
-    by_name: Mutex<HashMap<String, Arc<GroupStore>>>,
+    by_name: Mutex<HashMap<String, Arc<GroupSlot>>>,
     recorder: Recorder,
     stop: Stop,
 }
+
+/// The place of a group. Opening an archive may take long, and holds up nobody but those who want the same.
+type GroupSlot = Mutex<Option<Arc<GroupStore>>>;
 
 impl Groups {
     /// The archive of `name`, opened if it was not.
@@ -56,23 +60,28 @@ impl Groups {
     /// When it cannot be opened, in words.
     pub fn get(&self, name: &str) -> Result<Arc<GroupStore>, String> {
         let mut by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(group) = by_name.get(name) {
+        if !by_name.contains_key(name) && by_name.len() >= GROUPS_MAX {
+            return Err(format!("{GROUPS_MAX} groups are stored here already"));
+        }
+        let slot = Arc::clone(by_name.entry(name.to_owned()).or_default());
+        drop(by_name);
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(group) = &*slot {
             return Ok(Arc::clone(group));
         }
         let group = GroupStore::open(&self.pattern, name, self.recorder.clone()).map_err(|error| chain(&error))?;
         let group = Arc::new(group);
         let (syncing, stop) = (Arc::clone(&group), self.stop.clone());
-        supervise::spawn(&format!("sync {name}"), &self.stop, &self.recorder, move || {
-            syncing.sync_until(&stop)
-        })
-        .map_err(|error| chain(&error))?;
-        by_name.insert(name.to_owned(), Arc::clone(&group));
+        supervise::spawn(&format!("sync {name}"), &self.stop, &self.recorder, move || syncing.sync_until(&stop))
+            .map_err(|error| chain(&error))?;
+        *slot = Some(Arc::clone(&group));
         Ok(group)
     }
 
     fn finish(&self) {
-        for (name, group) in self.by_name.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            if let Err(error) = group.finish() {
+        for (name, slot) in self.by_name.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(Err(error)) = slot.as_ref().map(|group| group.finish()) {
                 warn!("group {name}: {error}");
             }
         }
@@ -85,6 +94,7 @@ impl Groups {
 /// When it cannot start.
 pub fn run(options: &BatchrecvOptions) -> Result<ExitStatus, Failure> {
     let stop = Stop::on_signals().map_err(|error| Failure::of(&error))?;
+    process::raise_open_files();
     let base = options.pattern.base();
     disk::make_directory(&base).map_err(|error| Failure::of(&error))?;
     let archive_lock = DirectoryLock::take(&base).map_err(|error| lock_failure(&error))?;

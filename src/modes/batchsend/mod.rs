@@ -19,6 +19,7 @@ use crate::modes::supervise;
 use crate::os::clock;
 use crate::os::disk;
 use crate::os::lock::DirectoryLock;
+use crate::os::process;
 use crate::stages::spool::{Spool, SpoolError, SpoolIndex};
 use crossbeam::channel::{Sender, unbounded};
 use drainer::{Drainer, DrainerReport};
@@ -89,6 +90,7 @@ pub fn spool_directory(pattern: &str, group: &str) -> PathBuf {
 /// When it cannot start, or a receiver refuses this sender for good.
 pub fn run(options: &BatchsendOptions) -> Result<ExitStatus, Failure> {
     let stop = Stop::on_signals().map_err(|error| Failure::of(&error))?;
+    process::raise_open_files();
     let mut store = Store::open(&options.store, Role::Batchsend)?;
     let mut opened = Vec::new();
     for group in &options.groups {

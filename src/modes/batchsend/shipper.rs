@@ -9,11 +9,11 @@ use crate::formats::frame::{self, FrameHeader, Kind};
 use crate::formats::lock_record::SpoolIdentity;
 use crate::formats::wire::{self, Hello, Refuse};
 use crate::ids::StreamId;
-use crate::limits::{HANDSHAKE_MAX, PING_AFTER, SILENCE_MAX, WELCOME_STREAMS_MAX};
+use crate::limits::{PING_AFTER, SILENCE_MAX, WELCOME_STREAMS_MAX};
 use crate::modes::batchsend::cursor::{Cursor, SpoolFrame};
 use crate::modes::recorder::Recorder;
 use crate::modes::stop::Stop;
-use crate::os::net::{self, FrameReader, NetError};
+use crate::os::net::{self, FrameReader, NetError, Patience};
 use crate::seglog::reader::SegmentError;
 use crate::stages::ship::{Outgoing, Parcel, Ship, Verdict};
 use crate::stages::spool::{SpoolIndex, Watch};
@@ -208,7 +208,7 @@ impl Shipper {
         let mut held = Vec::new();
         loop {
             let mut body = Vec::new();
-            let header = reader.read(&mut body, HANDSHAKE_MAX, &|| self.stop.is_set())?;
+            let header = reader.read(&mut body, Patience::of_handshake(), &|| self.stop.is_set())?;
             match header.kind {
                 Kind::Welcome => {
                     held.extend(wire::decode_welcome(&body).map_err(|error| Ended::Protocol(error.to_string()))?);
@@ -240,7 +240,7 @@ fn listen(mut reader: FrameReader, said: &Sender<Said>, stop: &Stop) {
     let mut body = Vec::new();
     loop {
         body.clear();
-        let heard = match reader.read(&mut body, SILENCE_MAX, &|| stop.is_set()) {
+        let heard = match reader.read(&mut body, Patience::of_shipping(), &|| stop.is_set()) {
             Ok(header) => understand(&header, &body).unwrap_or_else(Said::Over),
             Err(error) => Said::Over(error.into()),
         };
