@@ -16,8 +16,8 @@ pub const CHECKPOINT_MAX: usize = 1 << 30;
 /// Length of the last checkpoint from which on an archive takes no streams that it does not know.
 pub const CHECKPOINT_LARGE: u64 = 128 << 20;
 
-/// Longest encoded set of statement definitions of one stream.
-pub const DEFINITIONS_MAX: usize = FRAME_BODY_MAX / 2;
+/// Longest encoded set of statement definitions of one stream. What a producer defines beyond that is in its stream, but in no checkpoint.
+pub const DEFINITIONS_MAX: usize = FRAME_BODY_MAX - (64 << 10);
 
 /// No stream gets this far, and sums of positions below it and lengths do not overflow.
 pub const POSITION_MAX: u64 = 1 << 62;
@@ -61,6 +61,10 @@ const _: () = {
     assert!(
         DEFINITIONS_MAX + 4096 <= FRAME_BODY_MAX,
         "an ATTACH holds all definitions"
+    );
+    assert!(
+        hog_ring::limits::DEFINITIONS_MAX <= DEFINITIONS_MAX,
+        "what a writer may define is remembered"
     );
     assert!(WINDOW_BYTES >= 2 * FRAME_BODY_MAX as u64);
     assert!(SEGMENT_BYTES >= 2 * APPEND_MAX as u64);

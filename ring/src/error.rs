@@ -84,8 +84,10 @@ pub enum Error {
     /// The statement cannot be defined in the stream.
     #[error("define a statement")]
     Definition(#[from] DefinitionError),
-    /// A ring has had all the statements that can be numbered.
-    #[error("the ring has no statement ids left")]
+    /// A ring has had all the statements that it may define.
+    #[error(
+        "the ring defines as many statements as it can: fewer or shorter definitions, or a writer anew, are needed"
+    )]
     NoStatementIds,
     /// A payload's [`Fields::encode`](crate::payload::Fields::encode) wrote less than it had announced.
     #[error("a payload of {written} bytes was announced as {announced}")]

@@ -18,6 +18,9 @@ pub const CAPACITY_MAX: u64 = 1024 * MIB;
 /// The size of a ring for which nobody asked for another, in bytes of data.
 pub const CAPACITY_DEFAULT: u64 = MIB;
 
+/// The most that the definitions of one ring may take together, in bytes, each counted with 4 bytes more. An adoption begins anew.
+pub const DEFINITIONS_MAX: usize = 960 << 10;
+
 /// The longest payload of one record, in bytes.
 pub const RECORD_MAX: usize = 16 << 20;
 /// The longest run (a record or transaction that goes as fragments), in bytes, headers and padding included.

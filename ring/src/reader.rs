@@ -19,13 +19,9 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{Ordering, fence};
-use std::time::{Duration, Instant};
 use thiserror::Error;
 
 pub use crate::owner::Liveness;
-
-/// How long removing a ring's file waits for someone who holds its lock for a moment.
-const CONTENDED: Duration = Duration::from_millis(500);
 
 /// Why a file could not be opened as a ring.
 #[derive(Debug, Error)]
@@ -284,15 +280,11 @@ impl RingReader {
     /// that name now, under its own uuid. Done already is done.
     ///
     /// # Errors
-    /// The kernel refused, or someone kept the ring's lock.
+    /// The kernel refused; or `WouldBlock`: someone has the ring's lock, and it may be tried again.
     pub fn unlink(&self) -> io::Result<()> {
         // Under the lock, so that no heir renames the file between the look and the removal.
-        let deadline = Instant::now() + CONTENDED;
-        while !sys::try_lock(&self.file)? {
-            if Instant::now() >= deadline {
-                return Err(io::Error::new(io::ErrorKind::WouldBlock, "the ring is locked"));
-            }
-            std::thread::sleep(Duration::from_millis(1));
+        if !sys::try_lock(&self.file)? {
+            return Err(io::Error::new(io::ErrorKind::WouldBlock, "the ring is locked"));
         }
         let removed = self.unlink_locked();
         let _ = sys::unlock(&self.file);

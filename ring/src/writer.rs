@@ -50,6 +50,8 @@ pub struct Writer {
     next_id: u32,
     /// The lowest id that this process may have given out: what an ABORT declares.
     lowest_id: u32,
+    /// What the definitions in this ring take together, since the last adoption.
+    defined_bytes: usize,
     debts: Debts,
     /// Whether something may be pending: a transaction or batch is open or was leaked, or a long record failed halfway.
     open: bool,
@@ -102,6 +104,7 @@ impl Writer {
             ids: Vec::new(),
             next_id,
             lowest_id: next_id,
+            defined_bytes: 0,
             debts,
             open: false,
             bound,

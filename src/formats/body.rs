@@ -126,7 +126,8 @@ impl Gap {
                 return Err(BodyError::Bound {
                     what: "reason",
                     found: found.into(),
-                    most: 4 });
+                    most: 4,
+                });
             }
         };
         let gap = Self {

@@ -134,6 +134,7 @@ impl Items {
         fields.put_u64_le(stream.end);
         fields.put_u8(stream.state as u8);
         fields.put_u32_le(definitions);
+        fields.put_u64_le(stream.life);
         fields.put_u64_le(stream.dropped_records);
         fields.put_u64_le(stream.dropped_bytes);
         put_bytes(&mut fields, stream.producer.as_bytes());
@@ -181,6 +182,7 @@ fn take_stream(item: &mut &[u8], sets: &HashMap<u32, Arc<Definitions>>) -> Resul
         end,
         state,
         definitions,
+        life: take_u64(item, "adoption time")?,
         dropped_records: take_u64(item, "dropped records")?,
         dropped_bytes: take_u64(item, "dropped bytes")?,
         producer: take_text(item, PRODUCER_MAX, "producer's name")?.into(),
@@ -214,6 +216,7 @@ mod tests {
             end: 64,
             state,
             definitions: Arc::default(),
+            life: 4,
             dropped_records: 1,
             dropped_bytes: 2,
             producer: "p".into(),

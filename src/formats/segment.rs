@@ -175,7 +175,9 @@ pub fn number_of(name: &OsStr) -> Option<u64> {
     let digits = name.to_str()?.strip_prefix("seg-")?.strip_suffix(".hog")?;
     let is_number = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
     // The bound leaves numbers for all segments to come.
-    is_number.then(|| digits.parse().ok())?.filter(|number| *number < 1 << 62)
+    is_number
+        .then(|| digits.parse().ok())?
+        .filter(|number| *number < 1 << 62)
 }
 
 #[cfg(test)]

@@ -9,7 +9,6 @@ use crate::formats::definitions::Definitions;
 use crate::formats::frame::{self, FrameHeader, Kind};
 use crate::formats::pieces::BodyError;
 use crate::ids::{OwnerId, StreamId};
-use crate::limits::DEFINITIONS_MAX;
 use hog_ring::record::{self, Walk};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -39,6 +38,8 @@ pub struct Stream {
     pub state: StreamState,
     /// Its definitions at `end`.
     pub definitions: Arc<Definitions>,
+    /// When the ring was last adopted below `end`, CLOCK_BOOTTIME, nanoseconds; 0 if it never was.
+    pub life: u64,
     /// Records that its producer dropped, as far as it said.
     pub dropped_records: u64,
     /// Bytes that its producer dropped.
@@ -103,9 +104,6 @@ pub enum ApplyError {
     /// More streams than a log may know.
     #[error("stream {0} is one more than this log can keep in mind: let streams end, and their senders forget them")]
     TooMany(StreamId),
-    /// More definitions than a stream may have.
-    #[error("stream {0} defines more statements than the {DEFINITIONS_MAX} bytes a stream may have")]
-    Definitions(StreamId),
 }
 
 /// What [`Table::apply`] made of a frame.
@@ -153,7 +151,7 @@ impl Table {
     /// As [`Table::judge`], or when the body is bad; the caller then puts the stream back as it was.
     pub fn apply(&mut self, header: &FrameHeader, raw: &[u8]) -> Result<Applied, ApplyError> {
         match header.kind {
-            Kind::Attach => self.attach(header, &Attach::decode(raw)?)?,
+            Kind::Attach => self.attach(header, &Attach::decode(raw)?),
             Kind::Data | Kind::Gap | Kind::End => {
                 let applied = self.judge(header)?;
                 if applied != Applied::Known {
@@ -167,12 +165,13 @@ impl Table {
         Ok(Applied::New)
     }
 
-    fn attach(&mut self, header: &FrameHeader, attach: &Attach) -> Result<(), ApplyError> {
+    fn attach(&mut self, header: &FrameHeader, attach: &Attach) {
         let stream = self.streams.entry(header.stream).or_insert_with(|| Stream {
             first: header.start,
             end: header.start,
             state: StreamState::Open,
             definitions: Arc::default(),
+            life: 0,
             dropped_records: 0,
             dropped_bytes: 0,
             producer: attach.producer.as_str().into(),
@@ -190,12 +189,9 @@ impl Table {
         if !attach.definitions.is_empty() && stream.definitions.as_ref() != &attach.definitions {
             let definitions = Arc::make_mut(&mut stream.definitions);
             for (id, definition) in attach.definitions.iter() {
-                if !definitions.define(id, definition) {
-                    return Err(ApplyError::Definitions(header.stream));
-                }
+                let _ = definitions.define(id, definition);
             }
         }
-        Ok(())
     }
 
     fn carry_on(&mut self, header: &FrameHeader, raw: &[u8]) -> Result<(), ApplyError> {
@@ -204,8 +200,9 @@ impl Table {
         };
         match header.kind {
             Kind::Data if header.has(frame::STATEMENTS) => {
-                let definitions = learn(&stream.definitions, raw, header.stream)?;
+                let (definitions, life) = learn(&stream.definitions, raw)?;
                 stream.definitions = Arc::new(definitions);
+                stream.life = life.unwrap_or(stream.life);
             }
             Kind::Gap => {
                 let gap = Gap::decode(raw)?;
@@ -229,20 +226,25 @@ fn is_definition(id: u32, payload: &[u8]) -> bool {
     payload.len() <= hog_ring::limits::DEFINITION_MAX && hog_ring::statement::definition_id(payload) == Some(id)
 }
 
-/// `known` and what the records in `raw` define and forget.
-fn learn(known: &Definitions, raw: &[u8], stream: StreamId) -> Result<Definitions, ApplyError> {
+/// `known` and what the records in `raw` define and forget; and when the stream was last adopted in them, if it was.
+fn learn(known: &Definitions, raw: &[u8]) -> Result<(Definitions, Option<u64>), ApplyError> {
+    let mut life = None;
     let mut definitions = known.clone();
     for item in Walk::new(raw) {
         let (_, header, payload) = item?;
         match header.kind {
             // A producer that writes nonsense loses the records of that statement. It must not reach a checkpoint: nobody could read that.
             record::Kind::Stmt if !is_definition(header.statement, payload) => {}
-            record::Kind::Stmt if !definitions.define(header.statement, payload) => {
-                return Err(ApplyError::Definitions(stream));
+            record::Kind::Stmt => {
+                // Beyond the bound, which our writers keep: the stream itself has the definition, checkpoints do without.
+                let _ = definitions.define(header.statement, payload);
             }
-            record::Kind::Abort => definitions.forget_below(header.statement),
+            record::Kind::Abort => {
+                definitions.forget_below(header.statement);
+                life = record::adoption_time(payload).or(life);
+            }
             _ => {}
         }
     }
-    Ok(definitions)
+    Ok((definitions, life))
 }

@@ -72,7 +72,8 @@ impl AppendFile {
         Ok(Self {
             file,
             path: path.to_owned(),
-            failed: AtomicBool::new(false), syncing: Mutex::new(()),
+            failed: AtomicBool::new(false),
+            syncing: Mutex::new(()),
         })
     }
 
@@ -147,7 +148,10 @@ pub fn sync_directory(path: &Path) -> Result<(), DiskError> {
 /// # Errors
 /// When one of them cannot be opened or synced.
 pub fn sync_up_to(directory: &Path, base: &Path) -> Result<(), DiskError> {
-    for directory in directory.ancestors().take_while(|directory| !directory.as_os_str().is_empty()) {
+    for directory in directory
+        .ancestors()
+        .take_while(|directory| !directory.as_os_str().is_empty())
+    {
         sync_directory(directory)?;
         if directory == base {
             break;

@@ -129,7 +129,12 @@ impl FrameReader {
         patience: Patience,
         stop: &dyn Fn() -> bool,
     ) -> Result<FrameHeader, NetError> {
-        let mut wait = Wait { patience, stop, silent_since: Instant::now(), began: None };
+        let mut wait = Wait {
+            patience,
+            stop,
+            silent_since: Instant::now(),
+            began: None,
+        };
         let mut bytes = [0; HEADER_LEN];
         self.fill(&mut bytes, &mut wait, NetError::Closed)?;
         let header = FrameHeader::open(&bytes, WIRE_SALT)?;
@@ -161,7 +166,11 @@ impl FrameReader {
             wait.check()?;
             // A long rest goes straight to its place, a short one through the buffer.
             let straight = out.len() >= READ_BYTES;
-            let read = if straight { self.stream.read(out) } else { self.stream.read(&mut self.buffer) };
+            let read = if straight {
+                self.stream.read(out)
+            } else {
+                self.stream.read(&mut self.buffer)
+            };
             match read {
                 Ok(0) => return Err(at_end),
                 Ok(read) if straight => {
@@ -180,7 +189,10 @@ impl FrameReader {
 }
 
 fn is_passing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+    matches!(
+        error.kind(),
+        io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+    )
 }
 
 /// How long a peer may take.
@@ -196,13 +208,19 @@ impl Patience {
     /// For HELLO and WELCOME: whoever is slow there keeps a place from others.
     #[must_use]
     pub fn of_handshake() -> Self {
-        Self { silence: HANDSHAKE_MAX, frame: HANDSHAKE_MAX }
+        Self {
+            silence: HANDSHAKE_MAX,
+            frame: HANDSHAKE_MAX,
+        }
     }
 
     /// For everything after that: a slow link is no reason to begin again, as long as something comes.
     #[must_use]
     pub fn of_shipping() -> Self {
-        Self { silence: SILENCE_MAX, frame: 20 * SILENCE_MAX }
+        Self {
+            silence: SILENCE_MAX,
+            frame: 20 * SILENCE_MAX,
+        }
     }
 }
 

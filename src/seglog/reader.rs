@@ -7,7 +7,6 @@
 use crate::formats::body::Seal;
 use crate::formats::checkpoint;
 use crate::formats::frame::{self, FrameError, FrameHeader, HEADER_LEN, Kind, MAGIC};
-use crate::formats::pieces::BodyError;
 use crate::formats::segment::{SEGMENT_HEADER_LEN, SegmentHeader, SegmentHeaderError};
 use crate::formats::table::Table;
 use crate::limits::CHECKPOINT_MAX;
@@ -34,14 +33,6 @@ pub enum SegmentError {
         path: PathBuf,
         /// What is wrong.
         source: SegmentHeaderError,
-    },
-    /// Its checkpoint has a sound CRC and yet makes no sense.
-    #[error("the checkpoint of {} cannot be read: {source}", path.display())]
-    Checkpoint {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        source: BodyError,
     },
 }
 
@@ -78,6 +69,22 @@ pub enum Next {
     },
     /// Nothing more.
     End(Ending),
+}
+
+/// How a segment begins.
+#[derive(Debug)]
+pub enum Head {
+    /// With the table of all that came before.
+    Whole(Table),
+    /// Its writer was killed before the checkpoint was whole: it holds nothing, and its predecessor counts.
+    Unfinished,
+    /// Its checkpoint is damaged, in words. Sound frames of it may follow.
+    Damaged(String),
+}
+
+/// Whether a frame belongs to the checkpoint at the head of a segment.
+fn is_head(header: &FrameHeader) -> bool {
+    header.kind == Kind::Checkpoint && !header.has(frame::UPDATE)
 }
 
 /// How a segment ends.
@@ -160,32 +167,62 @@ impl SegmentReader {
         self.limit
     }
 
-    /// The table at the head of the segment, or `None` if the checkpoint is not whole. To be called first.
+    /// The table at the head of the segment. To be called first; the frames behind the head come next.
     ///
     /// # Errors
-    /// When the file cannot be read, or the checkpoint is sound and senseless.
-    pub fn checkpoint(&mut self) -> Result<Option<Table>, SegmentError> {
+    /// When the file cannot be read.
+    pub fn checkpoint(&mut self) -> Result<Head, SegmentError> {
         let mut items = Vec::new();
         loop {
-            let Next::Frame(found) = self.next_frame()? else {
-                return Ok(None);
+            let at = self.offset;
+            let next = self.next_frame()?;
+            let Next::Frame(found) = next else {
+                return self.headless(at, next);
             };
-            if found.header.kind != Kind::Checkpoint || found.header.has(frame::UPDATE) {
-                return Ok(None);
+            if !is_head(&found.header) {
+                self.offset = at;
+                return Ok(Head::Damaged(format!(
+                    "its checkpoint ends at byte {at} without a last frame"
+                )));
             }
-            if items.len() + found.header.body_len as usize > CHECKPOINT_MAX || !self.read_body(&found, &mut items)? {
-                return Ok(None);
+            if items.len() + found.header.body_len as usize > CHECKPOINT_MAX {
+                return Ok(Head::Damaged(format!(
+                    "its checkpoint is longer than {CHECKPOINT_MAX} bytes"
+                )));
+            }
+            if !self.read_body(&found, &mut items)? {
+                let next = self.reject(&found)?;
+                return self.headless(at, next);
             }
             if found.header.has(frame::LAST) {
                 break;
             }
         }
-        checkpoint::decode(&items)
-            .map(Some)
-            .map_err(|source| SegmentError::Checkpoint {
-                path: self.path.clone(),
-                source,
-            })
+        Ok(match checkpoint::decode(&items) {
+            Ok(table) => Head::Whole(table),
+            Err(error) => Head::Damaged(format!("its checkpoint makes no sense: {error}")),
+        })
+    }
+
+    /// What a checkpoint is that is not sound at `at`: unfinished, unless frames stand behind it. Nobody writes those before it is whole.
+    fn headless(&mut self, at: u64, next: Next) -> Result<Head, SegmentError> {
+        if let Next::Damaged { from, to, error } = next {
+            return Ok(Head::Damaged(format!(
+                "its checkpoint is damaged from byte {from} to byte {to}: {error}"
+            )));
+        }
+        let mut place = at + 1;
+        while let Some(found) = self.search(place)? {
+            if !is_head(&found.header) {
+                self.offset = found.offset;
+                let to = found.offset;
+                return Ok(Head::Damaged(format!(
+                    "its checkpoint is damaged from byte {at} on, and frames follow at byte {to}"
+                )));
+            }
+            place = found.end();
+        }
+        Ok(Head::Unfinished)
     }
 
     /// What comes next. Bodies that are not asked for are passed over unread.

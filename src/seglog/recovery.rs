@@ -8,7 +8,7 @@ use crate::formats::frame;
 use crate::formats::segment::{self, SegmentHeader, SegmentHeaderError};
 use crate::formats::table::Table;
 use crate::os::disk::{self, DiskError, at};
-use crate::seglog::reader::{Ending, FoundFrame, Next, SegmentError, SegmentReader};
+use crate::seglog::reader::{Ending, FoundFrame, Head, Next, SegmentError, SegmentReader};
 use std::path::{Path, PathBuf};
 
 /// A segment file by its number.
@@ -60,6 +60,7 @@ pub fn recover(segments: &[SegmentFile]) -> Result<Standing, SegmentError> {
         next_number: segments.last().map_or(1, |last| last.number + 1),
         ..Standing::default()
     };
+    let mut headless = Vec::new();
     for candidate in segments.iter().rev() {
         disk::sync_file(&candidate.path)?;
         if let Some(directory) = candidate.path.parent() {
@@ -78,17 +79,24 @@ pub fn recover(segments: &[SegmentFile]) -> Result<Standing, SegmentError> {
                 continue;
             }
         };
-        match reader.checkpoint() {
-            Ok(Some(table)) => {
+        match reader.checkpoint()? {
+            Head::Whole(table) => {
                 standing.table = table;
                 standing.last = Some(reader.header().clone());
                 add_frames(&mut reader, &mut standing)?;
                 break;
             }
-            Ok(None) => {}
-            Err(SegmentError::Disk(error)) => return Err(error.into()),
-            Err(error) => standing.damages.push(error.to_string()),
+            Head::Unfinished => {}
+            Head::Damaged(words) => {
+                standing.damages.push(format!("{}: {words}", candidate.path.display()));
+                headless.push(reader);
+            }
         }
+    }
+    // What a segment with a damaged checkpoint holds goes on where its predecessor ends.
+    for mut reader in headless.into_iter().rev() {
+        add_frames(&mut reader, &mut standing)?;
+        standing.last = Some(reader.header().clone());
     }
     Ok(standing)
 }
@@ -113,12 +121,23 @@ fn add_frames(reader: &mut SegmentReader, standing: &mut Standing) -> Result<(),
         if !reader.read_body(&found, &mut body)? {
             return Ok(false);
         }
-        let raw = if needs_body { decompressor.raw(&found.header, &body) } else { Ok(&[][..]) };
+        let raw = if needs_body {
+            decompressor.raw(&found.header, &body)
+        } else {
+            Ok(&[][..])
+        };
         let applied = raw.map_err(|error| error.to_string()).and_then(|raw| {
-            standing.table.apply(&found.header, raw).map_err(|error| error.to_string())
+            standing
+                .table
+                .apply(&found.header, raw)
+                .map_err(|error| error.to_string())
         });
         if let Err(error) = applied {
-            standing.damages.push(format!("{}: the frame at byte {} does not fit: {error}", path.display(), found.offset));
+            standing.damages.push(format!(
+                "{}: the frame at byte {} does not fit: {error}",
+                path.display(),
+                found.offset
+            ));
         }
         Ok(true)
     })?;

@@ -1,14 +1,14 @@
 //! Logs that are written, torn, damaged and recovered.
 
 use crate::formats::body::Attach;
-use crate::formats::codec::Decompressor;
+use crate::formats::codec::{Compression, Compressor, Decompressor};
 use crate::formats::definitions::Definitions;
-use crate::formats::frame::{FrameHeader, Kind};
+use crate::formats::frame::{Codec, FrameHeader, Kind};
 use crate::formats::segment::LogRole;
 use crate::formats::table::Table;
 use crate::ids::{OwnerId, StreamId};
 use crate::seglog::batch::FrameBatch;
-use crate::seglog::reader::{Ending, Next, SegmentReader};
+use crate::seglog::reader::{Ending, Head, Next, SegmentReader};
 use crate::seglog::recovery::{self, Standing, recover, segments_in};
 use crate::seglog::writer::{AppendError, Durability, LogIdentity, SegmentLog};
 use std::fs::OpenOptions;
@@ -166,6 +166,54 @@ fn a_checkpoint_alone_explains_the_log() {
 }
 
 #[test]
+fn a_damaged_checkpoint_costs_no_frame_behind_it_and_is_told() {
+    let scene = Scene::new();
+    let mut log = scene.fresh();
+    log.append(&mut scene.attach()).unwrap();
+    log.append(&mut scene.data(0)).unwrap();
+    log.roll_into(scene.dir.path()).unwrap();
+    log.append(&mut scene.data(64)).unwrap();
+    flip(&scene.segment(2), 200);
+    let standing = scene.recover();
+    assert_eq!(scene.end(&standing.table), 128);
+    assert_eq!(standing.damages.len(), 1, "{:?}", standing.damages);
+}
+
+#[test]
+fn a_frame_whose_body_is_bad_is_not_said_to_be_held() {
+    let scene = Scene::new();
+    let mut log = scene.fresh();
+    log.append(&mut scene.attach()).unwrap();
+    log.append(&mut scene.data(0)).unwrap();
+    log.append(&mut scene.data(64)).unwrap();
+    flip(&scene.segment(1), log.active().unwrap().accepted() - 1);
+    assert_eq!(scene.end(&scene.recover().table), 64);
+}
+
+#[test]
+fn compressed_frames_count_at_recovery() {
+    let scene = Scene::new();
+    let mut log = scene.fresh();
+    log.append(&mut scene.attach()).unwrap();
+    let (raw, mut body) = ([1; 640], Vec::new());
+    let codec = Compressor::new(Compression::Zstd(1)).unwrap().compress(&raw, &mut body);
+    let mut header = FrameHeader::plain(Kind::Data, &body).of_stream(scene.stream, 0, 640);
+    (header.codec, header.raw_len) = (codec, 640);
+    assert_eq!(codec, Codec::Zstd);
+    log.append(&mut batch(header, &body)).unwrap();
+    assert_eq!(scene.end(&scene.recover().table), 640);
+}
+
+#[test]
+fn a_segment_whose_number_is_taken_is_left_alone() {
+    let scene = Scene::new();
+    std::fs::write(scene.segment(1), b"somebody else's").unwrap();
+    let mut log = scene.fresh();
+    assert!(log.append(&mut scene.attach()).is_err());
+    assert_eq!(std::fs::read(scene.segment(1)).unwrap(), b"somebody else's");
+}
+
+#[test]
 fn damage_before_a_known_durable_place_is_told_and_passed_over() {
     let scene = Scene::new();
     let mut log = scene.fresh();
@@ -177,7 +225,7 @@ fn damage_before_a_known_durable_place_is_told_and_passed_over() {
     log.append(&mut scene.data(64)).unwrap(); // says that the disk holds everything before it
     flip(&scene.segment(1), bad + 20);
     let mut reader = SegmentReader::open(&scene.segment(1)).unwrap();
-    reader.checkpoint().unwrap().unwrap();
+    assert!(matches!(reader.checkpoint().unwrap(), Head::Whole(_)));
     assert!(matches!(reader.next_frame().unwrap(), Next::Frame(_)));
     match reader.next_frame().unwrap() {
         Next::Damaged { from, to, .. } => assert_eq!((from, to), (bad, good)),
@@ -197,7 +245,7 @@ fn a_bad_frame_that_nobody_knows_durable_is_a_torn_end() {
     log.append(&mut scene.data(64)).unwrap(); // nothing was synced in between
     flip(&scene.segment(1), bad + 20);
     let mut reader = SegmentReader::open(&scene.segment(1)).unwrap();
-    reader.checkpoint().unwrap().unwrap();
+    assert!(matches!(reader.checkpoint().unwrap(), Head::Whole(_)));
     let ending = recovery::for_each_frame(&mut reader, &mut |_, _| Ok(true)).unwrap();
     assert_eq!(ending, Ending::Torn);
     assert_eq!(scene.end(&scene.recover().table), 0);
@@ -210,7 +258,7 @@ fn a_finished_segment_is_sealed() {
     log.append(&mut scene.attach()).unwrap();
     log.finish().unwrap();
     let mut reader = SegmentReader::open(&scene.segment(1)).unwrap();
-    reader.checkpoint().unwrap().unwrap();
+    assert!(matches!(reader.checkpoint().unwrap(), Head::Whole(_)));
     assert_eq!(
         recovery::for_each_frame(&mut reader, &mut |_, _| Ok(true)).unwrap(),
         Ending::Sealed
@@ -256,7 +304,7 @@ fn reading_stops_at_the_limit_and_goes_on_when_it_grows() {
     log.append(&mut scene.data(0)).unwrap();
     let mut reader = SegmentReader::open(&scene.segment(1)).unwrap();
     reader.set_limit(limit);
-    reader.checkpoint().unwrap().unwrap();
+    assert!(matches!(reader.checkpoint().unwrap(), Head::Whole(_)));
     assert!(matches!(reader.next_frame().unwrap(), Next::Frame(_)));
     assert!(matches!(reader.next_frame().unwrap(), Next::End(Ending::Open)));
     reader.set_limit(log.active().unwrap().accepted());

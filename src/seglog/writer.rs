@@ -212,7 +212,11 @@ impl SegmentLog {
         batch: &FrameBatch,
         before: &mut Vec<(StreamId, Option<Stream>)>,
     ) -> Result<(), AppendError> {
-        for frame in batch.frames().iter().filter(|frame| frame.header.kind != Kind::Checkpoint) {
+        for frame in batch
+            .frames()
+            .iter()
+            .filter(|frame| frame.header.kind != Kind::Checkpoint)
+        {
             let header = &frame.header;
             before.push((header.stream, self.table.streams.get(&header.stream).cloned()));
             let raw = if header.kind == Kind::Data && !header.has(frame::STATEMENTS) {
@@ -227,8 +231,15 @@ impl SegmentLog {
 
     /// Takes in the amendments of `batch`, which are written: unlike the rest they cannot be taken back.
     fn amend_table(&mut self, batch: &FrameBatch) -> Result<(), AppendError> {
-        for frame in batch.frames().iter().filter(|frame| frame.header.kind == Kind::Checkpoint) {
-            self.table.apply(&frame.header, self.decompressor.raw(&frame.header, batch.body_of(frame))?)?;
+        for frame in batch
+            .frames()
+            .iter()
+            .filter(|frame| frame.header.kind == Kind::Checkpoint)
+        {
+            self.table.apply(
+                &frame.header,
+                self.decompressor.raw(&frame.header, batch.body_of(frame))?,
+            )?;
         }
         Ok(())
     }
@@ -321,7 +332,10 @@ impl SegmentLog {
         .to_vec();
         let frames = put_checkpoint(&self.table, id, &mut bytes);
         if bytes.len() > CHECKPOINT_MAX {
-            let words = format!("its checkpoint would be {} bytes long, and {CHECKPOINT_MAX} is the most", bytes.len());
+            let words = format!(
+                "its checkpoint would be {} bytes long, and {CHECKPOINT_MAX} is the most",
+                bytes.len()
+            );
             return Err(disk::at("begin", file.path())(io::Error::other(words)));
         }
         file.write_at(&bytes, 0)?;

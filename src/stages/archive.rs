@@ -252,7 +252,12 @@ impl Archive {
                     .iter()
                     .any(|(id, definition)| stream.definitions.get(id) != Some(definition))
         });
-        if known.is_none() && self.log.active().is_some_and(|active| active.checkpoint_end > CHECKPOINT_LARGE) {
+        if known.is_none()
+            && self
+                .log
+                .active()
+                .is_some_and(|active| active.checkpoint_end > CHECKPOINT_LARGE)
+        {
             return Err(AppendError::Unfit(ApplyError::TooMany(header.stream)));
         }
         if news {
@@ -362,14 +367,25 @@ impl Archive {
         let mut batch = FrameBatch::default();
         let mut unfinished = Vec::new();
         for id in streams {
-            let Some(stream) = self.log.table().streams.get(id).filter(|stream| stream.sender == sender) else { continue };
+            let Some(stream) = self
+                .log
+                .table()
+                .streams
+                .get(id)
+                .filter(|stream| stream.sender == sender)
+            else {
+                continue;
+            };
             if stream.state == StreamState::Open {
                 unfinished.push((*id, stream.end));
             }
             let mut forgotten = stream.clone();
             forgotten.state = StreamState::Forgotten;
             let body = checkpoint::encode_stream(*id, &forgotten);
-            batch.push(FrameHeader::plain(Kind::Checkpoint, &body).with_flags(frame::UPDATE), &body);
+            batch.push(
+                FrameHeader::plain(Kind::Checkpoint, &body).with_flags(frame::UPDATE),
+                &body,
+            );
         }
         if !batch.is_empty() {
             self.append(&mut batch)?;

@@ -15,7 +15,7 @@ use crate::ids::StreamId;
 use crate::os::disk::{self, DiskError};
 use crate::os::lock::{DirectoryLock, LockError};
 use crate::seglog::batch::FrameBatch;
-use crate::seglog::reader::{SegmentError, SegmentReader};
+use crate::seglog::reader::{Head, SegmentError, SegmentReader};
 use crate::seglog::recovery::{self, Event, SegmentFile};
 use crate::seglog::writer::{AppendError, Durability, LogIdentity, OpenSegment, SegmentLog};
 use crossbeam::channel::{Receiver, Sender, bounded};
@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use thiserror::Error;
+use tracing::warn;
 
 /// Why a spool cannot be opened.
 #[derive(Debug, Error)]
@@ -54,6 +55,24 @@ struct SegmentEntry {
     streams: HashMap<StreamId, (u64, u64)>,
     /// Time of draining of its first frame, nanoseconds since 1970; 0 if it has none.
     oldest: u64,
+    /// Its checkpoint is known to be on disk, so that older segments are not needed to explain the spool.
+    explains: bool,
+    /// A sync of it failed.
+    failed: bool,
+}
+
+impl SegmentEntry {
+    fn new(path: PathBuf, epoch: u64, open: Option<Arc<OpenSegment>>) -> Self {
+        Self {
+            path,
+            epoch,
+            open,
+            streams: HashMap::new(),
+            oldest: 0,
+            explains: false,
+            failed: false,
+        }
+    }
 }
 
 /// What the shippers share with the drainer.
@@ -82,6 +101,8 @@ struct IndexState {
     acked: HashMap<String, HashMap<StreamId, u64>>,
     /// Counts deletions, so that shippers notice.
     deletions: u64,
+    /// The segment that could not be deleted, and was reported.
+    undeletable: Option<u64>,
     watches: Vec<Arc<Watch>>,
 }
 
@@ -207,25 +228,19 @@ impl SpoolIndex {
     }
 
     /// Notes what `destination` has on its disk, and deletes the segments that nobody needs any more.
-    ///
-    /// # Errors
-    /// When a segment cannot be deleted.
-    pub fn acknowledge(&self, destination: &str, acked: &[(StreamId, u64)]) -> Result<(), DiskError> {
+    pub fn acknowledge(&self, destination: &str, acked: &[(StreamId, u64)]) {
         let mut state = self.lock();
         let known = state.acked.entry(destination.to_owned()).or_default();
         for (stream, position) in acked {
             let place = known.entry(*stream).or_default();
             *place = (*place).max(*position);
         }
-        state.delete_delivered()
+        state.delete_delivered();
     }
 
     /// Deletes the segments that nobody needs any more.
-    ///
-    /// # Errors
-    /// When a segment cannot be deleted.
-    pub fn delete_delivered(&self) -> Result<(), DiskError> {
-        self.lock().delete_delivered()
+    pub fn delete_delivered(&self) {
+        self.lock().delete_delivered();
     }
 
     /// What `destination` acknowledged, by stream.
@@ -278,12 +293,19 @@ impl SpoolIndex {
         state.rings_known = true;
     }
 
-    /// Where each stream ends in the segments that are still to be synced.
+    /// Where the streams of segment `number` end in it, without those that also lie in a segment whose sync failed.
     #[must_use]
-    pub fn unsynced_ends(&self) -> HashMap<StreamId, u64> {
+    pub fn ends_of(&self, number: u64) -> HashMap<StreamId, u64> {
         let state = self.lock();
-        let open = state.segments.values().filter(|segment| segment.open.is_some());
-        open.flat_map(|segment| &segment.streams)
+        let is_doubtful = |stream: &StreamId| {
+            state
+                .segments
+                .values()
+                .any(|segment| segment.failed && segment.streams.contains_key(stream))
+        };
+        let segment = state.segments.get(&number);
+        let ends = segment.into_iter().flat_map(|segment| &segment.streams);
+        ends.filter(|(stream, _)| !is_doubtful(stream))
             .map(|(stream, (_, end))| (*stream, *end))
             .collect()
     }
@@ -384,18 +406,35 @@ impl SpoolIndex {
         state
             .segments
             .values()
+            .filter(|segment| !segment.failed)
             .filter_map(|segment| segment.open.clone())
             .collect()
     }
 
-    /// Drops what is needed only until a finished segment is synced.
+    /// A sync of segment `number` succeeded: if it is finished and all of it was synced, that is the end of it.
     pub fn synced(&self, number: u64) {
         let mut state = self.lock();
         let newest = state.segments.keys().next_back().copied();
-        if newest != Some(number)
-            && let Some(segment) = state.segments.get_mut(&number)
-        {
-            segment.open = None;
+        if let Some(segment) = state.segments.get_mut(&number) {
+            segment.explains |= segment
+                .open
+                .as_ref()
+                .is_some_and(|open| open.durable() >= open.checkpoint_end);
+            if newest != Some(number)
+                && segment
+                    .open
+                    .as_ref()
+                    .is_some_and(|open| open.durable() >= open.accepted())
+            {
+                segment.open = None;
+            }
+        }
+    }
+
+    /// A sync of segment `number` failed: it is never synced again, and nothing that lies in it is ever said to be on disk.
+    pub fn sync_failed(&self, number: u64) {
+        if let Some(segment) = self.lock().segments.get_mut(&number) {
+            segment.failed = true;
         }
     }
 }
@@ -439,28 +478,31 @@ impl IndexState {
         self.is_delivered_up_to(segment, None)
     }
 
-    fn delete_delivered(&mut self) -> Result<(), DiskError> {
-        loop {
-            let Some((number, segment)) = self.segments.first_key_value() else {
-                return Ok(());
-            };
-            let explained = self.segments.range(number + 1..).any(|(_, later)| {
-                later
-                    .open
-                    .as_ref()
-                    .is_none_or(|open| open.durable() >= open.checkpoint_end)
-            });
-            if !explained || !self.is_delivered(segment) {
-                return Ok(());
-            }
-            disk::unlink(&segment.path)?;
+    /// Deletes from the oldest on. A segment that cannot be deleted stays, is reported once, and holds up those behind it, but not the shipping.
+    fn delete_delivered(&mut self) {
+        while let Some((number, segment)) = self.segments.first_key_value() {
             let number = *number;
-            if let Some(segment) = self.segments.remove(&number) {
-                for stream in segment.streams.keys() {
-                    self.lies_in_one_less(*stream);
-                }
+            let explained = self.segments.range(number + 1..).any(|(_, later)| later.explains);
+            if !explained || !self.is_delivered(segment) {
+                return;
             }
+            if let Err(error) = disk::unlink(&segment.path) {
+                if self.undeletable != Some(number) {
+                    warn!("{}", crate::exit::chain(&error));
+                    self.undeletable = Some(number);
+                }
+                return;
+            }
+            self.remove_segment(number);
             self.deletions += 1;
+        }
+    }
+
+    fn remove_segment(&mut self, number: u64) {
+        if let Some(segment) = self.segments.remove(&number) {
+            for stream in segment.streams.keys() {
+                self.lies_in_one_less(*stream);
+            }
         }
     }
 
@@ -563,7 +605,7 @@ impl Spool {
             segment_bytes,
             lock,
         };
-        spool.begin_segment()?;
+        spool.begin_segment_if_there_is_room()?;
         Ok(Opened { spool, damages })
     }
 
@@ -573,7 +615,22 @@ impl Spool {
     /// When the disk refuses.
     pub fn reopen(&self) -> Result<Self, SpoolError> {
         let directory = self.log.directory().to_owned();
-        let standing = recovery::recover(&recovery::segments_in(&directory)?)?;
+        let segments = recovery::segments_in(&directory)?;
+        let standing = recovery::recover(&segments)?;
+        // What counts of the segments that this process wrote is what is on the disk, not what was accepted.
+        let mut state = self.index.lock();
+        for segment in &segments {
+            let known = state.segments.get(&segment.number);
+            let failed = known.is_some_and(|known| known.failed);
+            if known.is_none_or(|known| known.open.is_some()) {
+                state.remove_segment(segment.number);
+                state.index_segment(segment)?;
+                if let Some(again) = state.segments.get_mut(&segment.number) {
+                    again.failed = failed;
+                }
+            }
+        }
+        drop(state);
         let decompressor = crate::formats::codec::Decompressor::new().map_err(disk::at("prepare", &directory))?;
         let log = SegmentLog::new(
             self.log.identity().clone(),
@@ -591,7 +648,7 @@ impl Spool {
             segment_bytes: self.segment_bytes,
             lock,
         };
-        spool.begin_segment()?;
+        spool.begin_segment_if_there_is_room()?;
         Ok(spool)
     }
 
@@ -693,6 +750,17 @@ impl Spool {
         &self.lock
     }
 
+    /// A full disk is no reason not to start: shipping what is there makes room, and the first append begins the segment.
+    fn begin_segment_if_there_is_room(&mut self) -> Result<(), AppendError> {
+        match self.begin_segment() {
+            Err(AppendError::Disk(error)) if error.is_full() => {
+                warn!("{}: waiting for room", crate::exit::chain(&error));
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
     fn begin_segment(&mut self) -> Result<(), AppendError> {
         self.log.begin_segment()?;
         self.enter_active();
@@ -717,13 +785,8 @@ impl Spool {
 
     fn enter_active(&self) {
         let Some(active) = self.log.active() else { return };
-        let entry = SegmentEntry {
-            path: active.file.path().to_owned(),
-            epoch: self.identity.epoch,
-            open: Some(Arc::clone(active)),
-            streams: HashMap::new(),
-            oldest: 0,
-        };
+        let path = active.file.path().to_owned();
+        let entry = SegmentEntry::new(path, self.identity.epoch, Some(Arc::clone(active)));
         self.index.lock().segments.insert(active.number, entry);
     }
 }
@@ -748,13 +811,16 @@ impl IndexState {
             Err(SegmentError::Disk(error)) => return Err(error.into()),
             Err(_) => return Ok(()), // recovery has reported it; it stays where it is
         };
-        let entry = SegmentEntry {
-            path: segment.path.clone(),
-            epoch: reader.header().epoch,
-            open: None,
-            streams: HashMap::new(),
-            oldest: 0,
-        };
+        let mut entry = SegmentEntry::new(segment.path.clone(), reader.header().epoch, None);
+        // Recovery has synced the last of these; a later one that explains is all that a deletion asks for.
+        let head = reader.checkpoint()?;
+        entry.explains = matches!(head, Head::Whole(_));
+        if entry.epoch == self.epoch
+            && !self.segments.values().any(|earlier| earlier.epoch == self.epoch)
+            && let Head::Whole(table) = &head
+        {
+            self.continuing = open_streams(table);
+        }
         self.segments.insert(segment.number, entry);
         recovery::for_each_frame(&mut reader, &mut |_, event| {
             if let Event::Frame(found) = event

@@ -8,7 +8,7 @@ use super::{Debts, Writer};
 use crate::cursor::Carries;
 use crate::error::Error;
 use crate::layout::{LAST, PLAIN_HEADER, TIME};
-use crate::limits::{RECORD_MAX, RUN_MAX, fragment_max};
+use crate::limits::{DEFINITIONS_MAX, RECORD_MAX, RUN_MAX, fragment_max};
 use crate::payload::{Fields, Output};
 use crate::record::{self, ADOPTION_PAYLOAD, GAP_PAYLOAD, Kind, first_word, header_len, padded};
 use crate::statement::{DefinitionError, Statement};
@@ -276,6 +276,9 @@ impl Writer {
         }
         let definition = definition(id)?;
         let len = PLAIN_HEADER + definition.len();
+        if self.defined_bytes + definition.len() + 4 > DEFINITIONS_MAX {
+            return Err(Error::NoStatementIds);
+        }
         if padded(len) > self.bound {
             return Err(Error::TooLong {
                 len: definition.len(),
@@ -292,6 +295,7 @@ impl Writer {
         self.cursor.set_statement_highest(id);
         self.cursor.publish_before(&record);
         self.next_id = id + 1;
+        self.defined_bytes += definition.len() + 4;
         if self.ids.len() <= number {
             self.ids.resize(number + 1, 0);
         }

@@ -84,7 +84,6 @@ fn holds_nothing(error: &SegmentError) -> bool {
                 SegmentHeaderError::Short(_) | SegmentHeaderError::Magic([0, 0, 0, 0, 0, 0, 0, 0])
             )
         }
-        SegmentError::Checkpoint { .. } => false,
     }
 }
 

@@ -40,7 +40,11 @@ impl AckBox {
 
     /// Answers ATTACH.
     pub fn has(&self, stream: StreamId, position: u64) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).has.insert(stream, position);
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .has
+            .insert(stream, position);
         self.changed.notify_one();
     }
 

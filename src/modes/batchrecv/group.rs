@@ -127,9 +127,21 @@ impl GroupStore {
         let held = self
             .noting_failure(state.archive.welcome(hello, clock::now_ns()))
             .map_err(|error| cannot(format!("cannot store who the sender is: {}", chain(&error))))?;
-        let live = LiveConnection { epoch: hello.epoch, count: hello.count, token };
+        let live = LiveConnection {
+            epoch: hello.epoch,
+            count: hello.count,
+            token,
+        };
         let stream = stream.try_clone().map_err(|error| cannot(error.to_string()))?;
-        state.served.insert(token, Served { live, sender: hello.sender, acks: Arc::clone(acks), stream });
+        state.served.insert(
+            token,
+            Served {
+                live,
+                sender: hello.sender,
+                acks: Arc::clone(acks),
+                stream,
+            },
+        );
         // WELCOME says what was appended; an acknowledgement of it follows the next sync.
         for held in &held {
             state.archive.promise(token, held.stream);
@@ -196,7 +208,9 @@ impl GroupStore {
         match receive::judge_frame(state.archive.judge(header))? {
             receive::Verdict::Drop => {}
             receive::Verdict::Store => self.noting_failure(state.archive.append(batch))?,
-            receive::Verdict::StoreFrom(position) => self.noting_failure(state.archive.append(&mut rest(batch, position)?))?,
+            receive::Verdict::StoreFrom(position) => {
+                self.noting_failure(state.archive.append(&mut rest(batch, position)?))?
+            }
         }
         state.archive.promise(token, header.stream);
         self.work.notify_one();
@@ -214,7 +228,9 @@ impl GroupStore {
         };
         let unfinished = state.archive.forget(sender, streams);
         for (stream, position) in self.noting_failure(unfinished)? {
-            let words = format!("its sender has nothing left of it, and no END came: whatever it had from position {position} on is lost");
+            let words = format!(
+                "its sender has nothing left of it, and no END came: whatever it had from position {position} on is lost"
+            );
             warn!("group {}: stream {stream}: {words}", self.name);
             self.recorder.loss(&format!("stream {stream}"), &words);
         }

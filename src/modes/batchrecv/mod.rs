@@ -72,8 +72,10 @@ impl Groups {
         let group = GroupStore::open(&self.pattern, name, self.recorder.clone()).map_err(|error| chain(&error))?;
         let group = Arc::new(group);
         let (syncing, stop) = (Arc::clone(&group), self.stop.clone());
-        supervise::spawn(&format!("sync {name}"), &self.stop, &self.recorder, move || syncing.sync_until(&stop))
-            .map_err(|error| chain(&error))?;
+        supervise::spawn(&format!("sync {name}"), &self.stop, &self.recorder, move || {
+            syncing.sync_until(&stop)
+        })
+        .map_err(|error| chain(&error))?;
         *slot = Some(Arc::clone(&group));
         Ok(group)
     }

@@ -4,7 +4,7 @@ use crate::formats::codec::Decompressor;
 use crate::formats::frame::{self, Codec, FrameHeader, Kind};
 use crate::formats::table::Table;
 use crate::ids::StreamId;
-use crate::seglog::reader::{FoundFrame, Next, SegmentError, SegmentReader};
+use crate::seglog::reader::{FoundFrame, Head, Next, SegmentError, SegmentReader};
 use crate::stages::spool::SpoolIndex;
 use std::sync::Arc;
 use tracing::warn;
@@ -140,13 +140,13 @@ impl Cursor {
         };
         reader.set_limit(limit);
         match reader.checkpoint()? {
-            Some(table) => {
-                self.table = table;
-                self.reader = Some(reader);
-                Ok(true)
-            }
-            None => Ok(false),
+            Head::Whole(table) => self.table = table,
+            Head::Unfinished => return Ok(false),
+            // The frames behind it go on where the segment before it ended; the table is then that one's, as far as it was read.
+            Head::Damaged(words) => warn!("{}: {words}", path.display()),
         }
+        self.reader = Some(reader);
+        Ok(true)
     }
 
     /// Appends the raw body of `frame` to `out`; false if it is damaged, which was reported.

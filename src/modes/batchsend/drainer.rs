@@ -38,6 +38,8 @@ const OWNERS_EVERY: Duration = Duration::from_millis(20);
 const SCAN_EVERY: Duration = Duration::from_millis(250);
 /// How long to wait before a failed append is repeated.
 const APPEND_PAUSE: Duration = Duration::from_millis(100);
+/// Lives that one pass begins, each of which costs a look through the directory.
+const LIVES_MAX: u32 = 64;
 /// A pass that took this much is followed by another at once.
 const MUCH: usize = 256 * 1024;
 
@@ -165,6 +167,7 @@ impl Drainer {
             self.scan()?;
         }
         self.read_tails();
+        let mut lives = 0;
         'plan: loop {
             match self.drain.plan() {
                 Plan::Idle => break,
@@ -176,7 +179,11 @@ impl Drainer {
                                 Taken::Some if self.drain.is_over(stream) => {}
                                 Taken::Some | Taken::Nothing => break,
                                 Taken::Full => break 'plan,
-                                Taken::NewLife => continue 'plan,
+                                Taken::NewLife if lives == LIVES_MAX => break 'plan,
+                                Taken::NewLife => {
+                                    lives += 1;
+                                    continue 'plan;
+                                }
                             }
                         }
                     }
@@ -418,18 +425,32 @@ impl Drainer {
         Ok(appended)
     }
 
-    /// The ring's stream has its END in the spool: the file goes.
+    /// The ring's stream has its END in the spool: the file goes. A condemned ring stays while its producer lives, which holds its lock; so
+    /// does one that cannot be deleted now. It is tried again when owners are looked at.
     fn unlink(&mut self, stream: StreamId) {
-        if let Some(ring) = self.rings.remove(stream) {
-            if let Err(error) = ring.reader.unlink() {
-                warn!("cannot delete {}: {error}", ring.reader.path().display());
-            }
+        let Some(ring) = self.rings.get_mut(stream) else { return };
+        if !ring.ended {
+            ring.ended = true;
+            self.drain.gone(stream);
+            self.lives.remove(&stream);
             self.recorder
                 .region_state(stream.0, RegionState::Ended, ring.drained + END_SPAN);
         }
-        self.drain.gone(stream);
-        self.lives.remove(&stream);
-        self.share_rings();
+        if ring.condemned && matches!(ring.reader.liveness(), Liveness::Living) {
+            return;
+        }
+        match ring.reader.unlink() {
+            Ok(()) => {
+                self.rings.remove(stream);
+                self.share_rings();
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {} // an heir looks at it
+            Err(error) => {
+                if !std::mem::replace(&mut ring.unlink_failed, true) {
+                    warn!("cannot delete {}: {error}", ring.reader.path().display());
+                }
+            }
+        }
     }
 
     /// Looks at the owners of rings that are drained: those that nobody will write to any more are ended, or kept for an heir.
@@ -446,6 +467,9 @@ impl Drainer {
             .collect();
         for stream in drained {
             self.look_at_owner(stream);
+            if self.batch.len() > APPEND_MAX / 2 {
+                self.append()?;
+            }
         }
         self.append()?;
         Ok(())
@@ -453,6 +477,10 @@ impl Drainer {
 
     fn look_at_owner(&mut self, stream: StreamId) {
         let Some(ring) = self.rings.get_mut(stream) else { return };
+        if ring.ended {
+            self.unlink(stream);
+            return;
+        }
         if ring.ending {
             return;
         }
@@ -536,16 +564,17 @@ impl Drainer {
             .map(|held| (held.end, held.state));
         if let Some((end, StreamState::Ended)) = held {
             // Killed between END and unlink.
-            if let Err(error) = ring.reader.unlink() {
-                warn!("cannot delete {}: {error}", ring.reader.path().display());
-            }
-            self.recorder.region_state(stream.0, RegionState::Ended, end);
+            ring.drained = end - END_SPAN;
+            (ring.attached, ring.ending) = (true, true);
+            self.rings.insert(ring);
+            self.unlink(stream);
             return;
         }
         ring.attached = held.is_some();
         let end = held.map_or(head, |(end, _)| end);
         ring.drained = end;
-        ring.born = ring.born_at(end);
+        let life = self.spool.table().streams.get(&stream).map_or(0, |held| held.life);
+        ring.born = ring.reader.identity().created.max(life);
         if end > head {
             ring.reader.advance(end); // killed between append and advance
         }
@@ -597,7 +626,7 @@ impl Drainer {
         let reached = first.iter().all(|(stream, tail)| {
             self.rings
                 .get(*stream)
-                .is_none_or(|ring| ring.drained >= *tail && (ring.kept.is_some() || ring.seen_living))
+                .is_none_or(|ring| ring.drained >= *tail && (ring.kept.is_some() || ring.seen_living || ring.ended))
         });
         if reached {
             self.first_tails = None;
@@ -622,7 +651,7 @@ impl Drainer {
             && self
                 .rings
                 .iter()
-                .all(|(_, ring)| ring.reader.tail(ring.drained).is_ok_and(|tail| tail == ring.drained));
+                .all(|(_, ring)| ring.ending || ring.reader.tail(ring.drained).is_ok_and(|tail| tail == ring.drained));
         if quiet && !self.stop.is_set() {
             self.doorbell.sleep(time);
         } else {

@@ -222,19 +222,8 @@ fn open_group(options: &BatchsendOptions, store: &mut Store, group: &str) -> Res
     let identity = lock
         .raise_epoch(runs.last().copied())
         .map_err(|error| Failure::of(&error))?;
-    let new = NewSpool {
-        group,
-        directory: &directory.display().to_string(),
-        sender: identity.sender.0,
-        epoch: identity.epoch,
-        destinations: &options.destinations,
-    };
-    store
-        .stat
-        .register_spool(store.session, &new, clock::now_db())
-        .map_err(|error| database_failure(&error))?;
     runs.push(identity);
-    let owed = owed_to(&store.stat, &runs, &options.destinations)?;
+    let owed = owed_to(store, group, &directory, &runs, &options.destinations)?;
     let opened = Spool::open(Arc::new(lock), &directory, group, identity, SEGMENT_BYTES, owed)
         .map_err(|error| spool_failure(&error))?;
     for damage in &opened.damages {
@@ -255,15 +244,42 @@ fn open_group(options: &BatchsendOptions, store: &mut Store, group: &str) -> Res
     })
 }
 
-/// The destinations of the runs of a spool. Those that the database does not know (it was lost) go to the destinations named now.
-fn owed_to(stat: &Stat, runs: &[SpoolIdentity], now: &[String]) -> Result<HashMap<u64, Vec<String>>, Failure> {
-    let owed = |run: &SpoolIdentity| {
-        let named = stat
+/// The destinations of the runs of a spool. This run, and those that the database does not know (it was lost), go to the destinations
+/// named now, and are recorded so before anything is shipped: a later session with other destinations must not take their backlog away.
+fn owed_to(
+    store: &mut Store,
+    group: &str,
+    directory: &Path,
+    runs: &[SpoolIdentity],
+    now: &[String],
+) -> Result<HashMap<u64, Vec<String>>, Failure> {
+    let mut owed = HashMap::new();
+    for run in runs {
+        let named = store
+            .stat
             .destinations_of(run.sender.0, run.epoch)
             .map_err(|error| database_failure(&error))?;
-        Ok((run.epoch, named.unwrap_or_else(|| now.to_vec())))
-    };
-    runs.iter().map(owed).collect()
+        let destinations = match named {
+            // A run of this number that is known and is not ours: only a copied spool has that, and recording it again says so.
+            Some(named) if Some(run) != runs.last() => named,
+            _ => {
+                let new = NewSpool {
+                    group,
+                    directory: &directory.display().to_string(),
+                    sender: run.sender.0,
+                    epoch: run.epoch,
+                    destinations: now,
+                };
+                store
+                    .stat
+                    .register_spool(store.session, &new, clock::now_db())
+                    .map_err(|error| database_failure(&error))?;
+                now.to_vec()
+            }
+        };
+        owed.insert(run.epoch, destinations);
+    }
+    Ok(owed)
 }
 
 /// The regions that earlier sessions left unfinished and whose memory is gone.
@@ -451,26 +467,28 @@ fn sync_spool(
     directory: &Path,
     recorder: &Recorder,
 ) -> Result<(), String> {
-    let ends = index.unsynced_ends();
-    let mut failed = false;
     for segment in index.unsynced() {
         if segment.durable() == 0 {
             disk::sync_directory(directory).map_err(|error| chain(&error))?;
         }
-        if !segment.file.has_failed()
-            && let Err(error) = segment.sync()
-        {
-            failed = true;
-            let words = format!("{}; this segment is not written to any more", chain(&error));
-            warn!("spool of group {group}: {words}");
-            recorder.fault(&segment.file.path().display().to_string(), &words);
+        let ends = index.ends_of(segment.number);
+        match segment.sync() {
+            Ok(_) => {
+                index.synced(segment.number);
+                if let Ok(mut synced) = report.synced.lock() {
+                    synced.extend(ends);
+                }
+            }
+            Err(error) => {
+                let words = format!("{}; this segment is not written to any more", chain(&error));
+                warn!("spool of group {group}: {words}");
+                recorder.fault(&segment.file.path().display().to_string(), &words);
+                index.sync_failed(segment.number);
+            }
         }
-        index.synced(segment.number);
     }
-    if !failed && let Ok(mut synced) = report.synced.lock() {
-        synced.extend(ends);
-    }
-    index.delete_delivered().map_err(|error| chain(&error))
+    index.delete_delivered();
+    Ok(())
 }
 
 /// What the recorder asks for now and then.

@@ -3,7 +3,6 @@
 use crate::ids::StreamId;
 use hog_ring::owner::OwnerWord;
 use hog_ring::reader::{OpenError, RingReader};
-use hog_ring::record::{self, Walk};
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -19,8 +18,12 @@ pub struct RingHandle {
     pub born: u64,
     /// The spool has its ATTACH.
     pub attached: bool,
-    /// END is in the batch: the file goes once that is appended.
+    /// END is in the batch, or in the spool.
     pub ending: bool,
+    /// END is in the spool: the file goes as soon as it can.
+    pub ended: bool,
+    /// It could not be deleted, and that was said.
+    pub unlink_failed: bool,
     /// It cannot be trusted any more.
     pub condemned: bool,
     /// The dead or gone owner after which it is kept for an heir.
@@ -41,29 +44,6 @@ impl RingHandle {
     pub fn tail_hint(&self) -> u64 {
         self.reader.tail(self.drained).unwrap_or(self.drained)
     }
-
-    /// The age of the life at `position`: of the adoption, unless that is still ahead in the ring.
-    #[must_use]
-    pub fn born_at(&self, position: u64) -> u64 {
-        let (created, adopted) = (self.reader.identity().created, self.reader.adopted());
-        if adopted == 0 {
-            return created;
-        }
-        let Ok(tail) = self.reader.tail(position) else {
-            return adopted;
-        };
-        let Ok(len) = usize::try_from(tail - position) else {
-            return adopted;
-        };
-        let mut ahead = vec![0; len];
-        if self.reader.copy(position, &mut ahead).is_err() {
-            return adopted;
-        }
-        let is_ahead = Walk::new(&ahead).map_while(Result::ok).any(|(_, header, payload)| {
-            header.kind == record::Kind::Abort && record::adoption_time(payload) == Some(adopted)
-        });
-        if is_ahead { created } else { adopted }
-    }
 }
 
 /// What a scan found.
@@ -83,8 +63,10 @@ pub enum Found {
 pub struct RingSet {
     directory: PathBuf,
     rings: HashMap<StreamId, RingHandle>,
-    /// Files (device and inode) that were looked at: the stream of a ring, or nothing for one that was reported.
+    /// Files (device and inode) that were looked at: the stream of a ring, or nothing for one that can never be drained.
     seen: HashMap<(u64, u64), Option<StreamId>>,
+    /// Files that could not be opened at the last scan. They are tried again, and reported once.
+    refused: HashSet<(u64, u64)>,
 }
 
 impl RingSet {
@@ -95,6 +77,7 @@ impl RingSet {
             directory: directory.to_owned(),
             rings: HashMap::new(),
             seen: HashMap::new(),
+            refused: HashSet::new(),
         }
     }
 
@@ -117,7 +100,7 @@ impl RingSet {
     /// Whether every file that is called a ring is one that is drained. While it is not, nobody knows which streams may go on.
     #[must_use]
     pub fn knows_all(&self) -> bool {
-        self.seen.values().all(Option::is_some)
+        self.refused.is_empty() && self.seen.values().all(Option::is_some)
     }
 
     /// Takes a ring in.
@@ -137,6 +120,7 @@ impl RingSet {
     pub fn scan(&mut self) -> io::Result<Vec<Found>> {
         let mut found = Vec::new();
         let mut present = HashSet::new();
+        let mut refused = HashSet::new();
         for path in hog_ring::ring_files(&self.directory)? {
             let Ok(metadata) = std::fs::symlink_metadata(&path) else {
                 continue;
@@ -164,14 +148,22 @@ impl RingSet {
                 }
                 Err(OpenError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
-                    found.push(Found::Unreadable {
-                        path,
-                        words: crate::exit::chain(&error),
-                    });
-                    self.seen.insert(file, None);
+                    let is_for_good = matches!(error, OpenError::NotARing { .. } | OpenError::OtherBoot { .. });
+                    if is_for_good {
+                        self.seen.insert(file, None);
+                    } else {
+                        refused.insert(file);
+                    }
+                    if is_for_good || !self.refused.contains(&file) {
+                        found.push(Found::Unreadable {
+                            path,
+                            words: crate::exit::chain(&error),
+                        });
+                    }
                 }
             }
         }
+        self.refused = refused;
         // An inode that went may come back as another ring.
         self.seen.retain(|file, _| present.contains(file));
         Ok(found)
@@ -186,6 +178,8 @@ fn handle(mut reader: RingReader) -> RingHandle {
         born: 0,
         attached: false,
         ending: false,
+        ended: false,
+        unlink_failed: false,
         condemned: false,
         kept: None,
         seen_living,

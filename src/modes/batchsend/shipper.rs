@@ -69,8 +69,6 @@ enum Ended {
     Protocol(String),
     #[error("{0}")]
     Spool(#[from] SegmentError),
-    #[error("{0}")]
-    Disk(#[from] crate::os::disk::DiskError),
 }
 
 /// What the receiver says.
@@ -356,7 +354,7 @@ impl Connection<'_> {
                 }
                 self.shipper
                     .index
-                    .acknowledge(&self.shipper.options.destination, &acked)?;
+                    .acknowledge(&self.shipper.options.destination, &acked);
             }
             Said::Has(stream, position) => {
                 self.ship.on_has(stream, position);

@@ -11,6 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs::File;
 use std::io::{self, Read};
 use thiserror::Error;
+use tracing::warn;
 
 /// A line that ended with a newline.
 static LINE: Statement<(Text<'static>, Text<'static>)> =
@@ -49,6 +50,15 @@ pub enum Fed {
     Degraded,
 }
 
+/// Bytes of a pipe that were read and are not logged: a pipe cannot be gone back to.
+fn report_unlogged(bytes: usize) -> Fed {
+    if bytes == 0 {
+        return Fed::Whole;
+    }
+    warn!("{bytes} bytes that were read from a pipe are not logged, because the ring was full when it was time to end");
+    Fed::Degraded
+}
+
 impl Fed {
     /// The worse of two.
     #[must_use]
@@ -70,20 +80,32 @@ pub fn feed(
     stop: &Stop,
 ) -> Result<Fed, FeedError> {
     let is_pipe = place.is_none();
+    if stop.is_set() {
+        return Ok(Fed::Whole);
+    }
     let mut buffer = vec![0; READ_BYTES];
     let mut filled = 0;
     loop {
-        if is_pipe && !wait_readable(&file, stop)? {
-            return Ok(Fed::Whole);
-        }
-        let read = match file.read(&mut buffer[filled..]) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            other => other?,
+        let is_time_to_end = is_pipe && !wait_readable(&file, stop)?;
+        let read = if is_time_to_end {
+            0
+        } else {
+            match file.read(&mut buffer[filled..]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                other => other?,
+            }
         };
-        let is_end = read == 0;
+        // What was read from a pipe is logged even when it is time to end; a file will be there for the next run.
+        let is_end = read == 0 || (is_pipe && stop.is_set());
         filled += read;
         // Of what was looked through before, no byte was a newline.
-        let logged = log_lines(writer, source, &buffer[..filled], filled - read, is_end, &mut place)?;
+        let logged = match log_lines(writer, source, &buffer[..filled], filled - read, is_end, &mut place) {
+            Err((FeedError::Ring(hog_ring::Error::Stopped), logged)) if is_pipe => {
+                return Ok(report_unlogged(filled - logged));
+            }
+            Err((error, _)) => return Err(error),
+            Ok(logged) => logged,
+        };
         if is_end || stop.is_set() {
             return Ok(Fed::Whole);
         }
@@ -98,7 +120,8 @@ pub fn feed(
     }
 }
 
-/// Logs the lines in `bytes`, and at the end of the input what is left; says how many bytes that were. The first `searched` bytes have no newline.
+/// Logs the lines in `bytes`, and at the end of the input what is left; says how many bytes that were. The first `searched` bytes have no
+/// newline. When it fails, says how many bytes are committed.
 fn log_lines(
     writer: &mut Writer,
     source: &[u8],
@@ -106,7 +129,7 @@ fn log_lines(
     searched: usize,
     is_end: bool,
     place: &mut Option<Place>,
-) -> Result<usize, FeedError> {
+) -> Result<usize, (FeedError, usize)> {
     let mut lines = Lines {
         time: Some(clock::now_ns()),
         source,
@@ -115,25 +138,10 @@ fn log_lines(
         place,
         batch: writer.batch(),
     };
-    let mut start = 0;
-    for newline in memchr::memchr_iter(b'\n', &bytes[searched..]).map(|at| searched + at) {
-        while newline - start > PIECE_MAX {
-            lines.log(&PIECE, start, start + PIECE_MAX, start + PIECE_MAX)?;
-            start += PIECE_MAX;
-        }
-        lines.log(&LINE, start, newline, newline + 1)?;
-        start = newline + 1;
+    match lines.log_all(searched, is_end) {
+        Ok(logged) => Ok(logged),
+        Err(error) => Err((error, lines.committed)),
     }
-    while bytes.len() - start > PIECE_MAX {
-        lines.log(&PIECE, start, start + PIECE_MAX, start + PIECE_MAX)?;
-        start += PIECE_MAX;
-    }
-    if is_end && start < bytes.len() {
-        lines.log(&PIECE, start, bytes.len(), bytes.len())?;
-        start = bytes.len();
-    }
-    lines.commit(start)?;
-    Ok(start)
 }
 
 struct Lines<'a> {
@@ -147,6 +155,32 @@ struct Lines<'a> {
 }
 
 impl Lines<'_> {
+    fn log_all(&mut self, searched: usize, is_end: bool) -> Result<usize, FeedError> {
+        let bytes = self.bytes;
+        let mut start = 0;
+        for newline in memchr::memchr_iter(b'\n', &bytes[searched..]).map(|at| searched + at) {
+            start = self.log_pieces(start, newline)?;
+            self.log(&LINE, start, newline, newline + 1)?;
+            start = newline + 1;
+        }
+        start = self.log_pieces(start, bytes.len())?;
+        if is_end && start < bytes.len() {
+            self.log(&PIECE, start, bytes.len(), bytes.len())?;
+            start = bytes.len();
+        }
+        self.commit(start)?;
+        Ok(start)
+    }
+
+    /// Logs pieces of `bytes[start..end]` until what is left fits into one record; says where that begins.
+    fn log_pieces(&mut self, mut start: usize, end: usize) -> Result<usize, FeedError> {
+        while end - start > PIECE_MAX {
+            self.log(&PIECE, start, start + PIECE_MAX, start + PIECE_MAX)?;
+            start += PIECE_MAX;
+        }
+        Ok(start)
+    }
+
     /// Logs `bytes[from..to]`, whose successor begins at `next`.
     fn log(
         &mut self,
@@ -182,8 +216,9 @@ impl Lines<'_> {
             place.pass(&self.bytes[self.committed..upto]);
             self.batch.set_state(&place.state().encode())?;
         }
+        self.batch.commit()?;
         self.committed = upto;
-        Ok(self.batch.commit()?)
+        Ok(())
     }
 }
 

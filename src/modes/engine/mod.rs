@@ -89,7 +89,7 @@ fn log_input(options: &EngineOptions, group: &Group, path: &Path, source: Source
                 None => group.writer(),
             }
             .map_err(|error| ring_failure(&error))?;
-            feed(&mut writer, pipe, b"-", None, stop).map(|fed| degraded_by_drops(fed, &writer))
+            feed(&mut writer, pipe, b"-", None, stop).map(|fed| degraded_by_drops(fed, &writer, 0))
         }
     };
     match fed {
@@ -110,6 +110,7 @@ fn log_file(options: &EngineOptions, group: &Group, file: FileInput, stop: &Stop
     if writer.adopted_size_differs() {
         info!("ring {name} keeps its size of {} bytes", writer.capacity());
     }
+    let (dropped_before, _) = writer.drops();
     let mut fed = Fed::Whole;
     let recovered = writer
         .recovered()
@@ -146,9 +147,12 @@ fn log_file(options: &EngineOptions, group: &Group, file: FileInput, stop: &Stop
             0
         }
     };
+    if stop.is_set() {
+        return Ok(fed); // perhaps within the earlier file: the next run finishes it
+    }
     fed = fed.and(feed_file(&mut writer, file, &label, start, stop)?);
     writer.commit();
-    Ok(degraded_by_drops(fed, &writer))
+    Ok(degraded_by_drops(fed, &writer, dropped_before))
 }
 
 fn feed_file(
@@ -159,14 +163,14 @@ fn feed_file(
     stop: &Stop,
 ) -> Result<Fed, lines::FeedError> {
     let place = file.seek(start)?;
-    let (file, _) = (file.into_file(), ());
-    feed(writer, file, label, Some(place), stop)
+    feed(writer, file.into_file(), label, Some(place), stop)
 }
 
-fn degraded_by_drops(fed: Fed, writer: &Writer) -> Fed {
-    let (records, _) = writer.drops();
-    if records > 0 {
-        warn!("{records} lines were dropped because the ring was full");
+/// Worse than `fed` if the ring dropped lines in this run.
+fn degraded_by_drops(fed: Fed, writer: &Writer, dropped_before: u64) -> Fed {
+    let dropped = writer.drops().0.saturating_sub(dropped_before);
+    if dropped > 0 {
+        warn!("{dropped} lines were dropped because the ring was full");
         return Fed::Degraded;
     }
     fed
