@@ -1,0 +1,54 @@
+# What one does with this repository. `.ci/run` needs none of it: it is for people.
+
+# So that a file name with a space stays one argument
+set positional-arguments
+
+# Lists the recipes
+default:
+    @just --list --unsorted
+
+# All that a change must pass
+check: check-format lint deny test
+
+# Whether the code is formatted
+check-format:
+    cargo fmt --all --check
+
+# Clippy, with warnings as errors
+lint:
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# Licences, bans and sources of the dependencies, as deny.toml says
+deny:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if cargo deny --version >/dev/null 2>&1; then
+        cargo deny check licenses bans sources
+    else
+        echo "cargo-deny is not installed, so licences and sources are not checked: cargo install cargo-deny"
+    fi
+
+# The README's test command
+test:
+    cargo test --workspace
+
+# Formats the code
+fmt:
+    cargo fmt --all
+
+# Measures the pipeline end to end; INPUT is a number of megabytes or a file
+bench *INPUT:
+    cargo bench --bench pipeline -- "$@"
+
+# Ships a file (made up if none is named) with kills on the way
+demo *FILE:
+    cargo run --release -- demo "$@"
+
+# Kills the sender ten times in a shipment and compares
+chaos *ARGUMENTS:
+    cargo build --release
+    scripts/chaos/kill-sender.sh "$@"
+
+# Regenerates the manual from the command line's definition
+man:
+    HOG_UPDATE_MAN=1 cargo test --test manual
