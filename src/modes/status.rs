@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use hog_ring::RingReader;
 use hogstat::{Overview, Stat};
 use serde::Serialize;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -202,7 +202,7 @@ fn group_status(
     }
     let directory = Path::new(&spool.directory);
     let epoch = lock::spool_identity(directory).map_or(spool.epoch, |identity| identity.epoch.max(spool.epoch));
-    let index = SpoolIndex::look_at(directory, spool.epoch, HashMap::new()).map_err(|error| Failure::of(&error))?;
+    let index = SpoolIndex::look_at(directory, spool.epoch).map_err(|error| Failure::of(&error))?;
     let named: Vec<String> = spool
         .destinations
         .iter()
