@@ -12,6 +12,7 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// How to print it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -155,18 +156,7 @@ pub fn run(options: &StatusOptions) -> Result<ExitStatus, Failure> {
 /// # Errors
 /// When the store cannot be read.
 pub fn look(options: &StatusOptions) -> Result<Status, Failure> {
-    let stat = match Stat::open_read_only(&options.store.join(DATABASE)) {
-        Ok(stat) => stat,
-        // Version 0: a role is just making it.
-        Err(hogstat::Error::Missing { .. } | hogstat::Error::Older { found: 0, .. }) => {
-            let words = format!(
-                "{} has no {DATABASE}: nothing has run with this store",
-                options.store.display()
-            );
-            return Err(Failure::new(ExitStatus::Locked, words));
-        }
-        Err(error) => return Err(database_failure(&error)),
-    };
+    let stat = open_database(&options.store)?;
     let overview = stat.overview().map_err(|error| database_failure(&error))?;
     let mut groups = Vec::new();
     for spool in &overview.spools {
@@ -181,6 +171,33 @@ pub fn look(options: &StatusOptions) -> Result<Status, Failure> {
         regions: overview.regions.iter().map(region_status).collect(),
         faults: overview.faults.iter().map(fault_status).collect(),
     })
+}
+
+/// How long a role may take to make its database, or to bring it to its version.
+const DATABASE_IS_MADE_WITHIN: Duration = Duration::from_secs(2);
+
+fn open_database(store: &Path) -> Result<Stat, Failure> {
+    let deadline = Instant::now() + DATABASE_IS_MADE_WITHIN;
+    loop {
+        let error = match Stat::open_read_only(&store.join(DATABASE)) {
+            Ok(stat) => return Ok(stat),
+            Err(error) => error,
+        };
+        let is_unmade = matches!(error, hogstat::Error::Missing { .. } | hogstat::Error::Older { .. });
+        let may_be_made =
+            matches!(error, hogstat::Error::Busy { .. }) || (is_unmade && DirectoryLock::holder_of(store).is_some());
+        if may_be_made && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        } else if matches!(
+            error,
+            hogstat::Error::Missing { .. } | hogstat::Error::Older { found: 0, .. }
+        ) {
+            let words = format!("{} has no {DATABASE}: nothing has run with this store", store.display());
+            return Err(Failure::new(ExitStatus::Locked, words));
+        } else {
+            return Err(database_failure(&error));
+        }
+    }
 }
 
 fn group_status(

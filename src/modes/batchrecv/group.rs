@@ -209,7 +209,7 @@ impl GroupStore {
             receive::Verdict::Drop => {}
             receive::Verdict::Store => self.noting_failure(state.archive.append(batch))?,
             receive::Verdict::StoreFrom(position) => {
-                self.noting_failure(state.archive.append(&mut rest(batch, position)?))?
+                self.noting_failure(state.archive.append(&mut rest(batch, position)?))?;
             }
         }
         state.archive.promise(token, header.stream);

@@ -3,35 +3,31 @@
 //! It owns nothing durable. Each connection begins with what the receiver says it has, walks the spool from its first segment that is still needed, and
 //! sends what is missing. A destination that is down is tried again and again, with growing, jittered pauses; it delays no other.
 
-use crate::formats::body::{Attach, Gap, GapReason};
-use crate::formats::codec::{Compression, Compressor};
+mod connection;
+
+use crate::formats::codec::Compression;
 use crate::formats::frame::{self, FrameHeader, Kind};
 use crate::formats::lock_record::SpoolIdentity;
 use crate::formats::wire::{self, Hello, Refuse};
 use crate::ids::StreamId;
-use crate::limits::{PING_AFTER, SILENCE_MAX, WELCOME_STREAMS_MAX};
-use crate::modes::batchsend::cursor::{Cursor, SpoolFrame};
+use crate::limits::WELCOME_STREAMS_MAX;
 use crate::modes::recorder::Recorder;
 use crate::modes::stop::Stop;
 use crate::os::net::{self, FrameReader, NetError, Patience};
 use crate::seglog::reader::SegmentError;
-use crate::stages::ship::{Outgoing, Parcel, Ship, Verdict};
+use crate::stages::ship::Ship;
 use crate::stages::spool::{SpoolIndex, Watch};
+use connection::Connection;
 use crossbeam::channel::{Receiver, Sender, bounded};
-use crossbeam::select;
 use hogstat::SenderStatus;
-use std::io::Write;
-use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use thiserror::Error;
 use tracing::{info, warn};
 
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
-/// Bytes that are written to the socket at once.
-const WRITE_BYTES: usize = 256 * 1024;
 
 /// What a shipper is told.
 #[derive(Clone)]
@@ -121,11 +117,13 @@ impl Shipper {
         let mut pause = PAUSE_MIN;
         let mut said_down = false;
         while !self.stop.is_set() {
-            let mut welcomed = false;
-            let ended = self.connect_and_ship(&mut welcomed);
+            let (mut welcomed, mut progress) = (false, false);
+            let ended = self.connect_and_ship(&mut welcomed, &mut progress);
             if welcomed {
-                pause = PAUSE_MIN;
                 said_down = false;
+            }
+            if progress {
+                pause = PAUSE_MIN;
             }
             let Err(ended) = ended else { break };
             if let Ended::Refused(refuse) = &ended
@@ -154,7 +152,8 @@ impl Shipper {
         Ok(())
     }
 
-    fn connect_and_ship(&self, welcomed: &mut bool) -> Result<(), Ended> {
+    /// Says through `welcomed` whether the receiver took it, and through `progress` whether anything was acknowledged.
+    fn connect_and_ship(&self, welcomed: &mut bool, progress: &mut bool) -> Result<(), Ended> {
         let stream = net::connect(&self.options.destination).map_err(Ended::Connect)?;
         net::prepare(&stream)?;
         let hello = Hello {
@@ -180,23 +179,10 @@ impl Shipper {
         let listener = std::thread::Builder::new()
             .name("listener".into())
             .spawn(move || listen(reader, &said, &stop))?;
-        let mut connection = Connection {
-            shipper: self,
-            stream,
-            ship,
-            cursor: Cursor::at_start(Arc::clone(&self.index), &self.options.destination)?,
-            parcel: Parcel::default(),
-            compressor: Compressor::new(self.options.compression)?,
-            pending: None,
-            awaited: None,
-            began: None,
-            sent_at: Instant::now(),
-            out: Vec::new(),
-            body: Vec::new(),
-            deletions: None,
-        };
+        let mut connection = Connection::new(self, stream, ship)?;
         let ended = connection.run(&hears);
-        let _ = connection.stream.shutdown(Shutdown::Both); // ends the listener as well
+        *progress = connection.has_progressed();
+        connection.shut_down(); // ends the listener as well
         drop(hears);
         let _ = listener.join();
         ended
@@ -257,290 +243,5 @@ fn understand(header: &FrameHeader, body: &[u8]) -> Result<Said, Ended> {
         Kind::Has => Ok(Said::Has(header.stream, header.start)),
         Kind::Refuse => Err(refused(body)),
         other => Err(Ended::Protocol(format!("a receiver never sends {other:?}"))),
-    }
-}
-
-/// One connection, after WELCOME.
-struct Connection<'a> {
-    shipper: &'a Shipper,
-    stream: TcpStream,
-    ship: Ship,
-    cursor: Cursor,
-    parcel: Parcel,
-    compressor: Compressor,
-    /// The frame at which the cursor stands and that could not be sent yet.
-    pending: Option<SpoolFrame>,
-    /// The stream whose HAS is awaited, and since when.
-    awaited: Option<(StreamId, Instant)>,
-    /// When the first frame came into the parcel.
-    began: Option<Instant>,
-    sent_at: Instant,
-    out: Vec<u8>,
-    body: Vec<u8>,
-    /// Deletions of segments at the last look for streams to forget.
-    deletions: Option<u64>,
-}
-
-impl Connection<'_> {
-    fn run(&mut self, hears: &Receiver<Said>) -> Result<(), Ended> {
-        loop {
-            while let Ok(said) = hears.try_recv() {
-                self.hear(said)?;
-            }
-            if self.shipper.stop.is_set() {
-                return Ok(());
-            }
-            self.forget()?;
-            let seen = self.shipper.index.appended();
-            let more = self.fill()?;
-            let due = self
-                .began
-                .is_some_and(|began| began.elapsed() >= self.shipper.options.batch_time);
-            if !self.parcel.is_empty() && (due || self.parcel.raw_bytes() >= self.shipper.options.batch_bytes) {
-                self.send_parcel()?;
-            }
-            if self.sent_at.elapsed() >= PING_AFTER {
-                self.put(&FrameHeader::plain(Kind::Ping, &[]), &[])?;
-                self.flush()?;
-            }
-            if !more {
-                self.wait(hears, seen)?;
-            }
-        }
-    }
-
-    /// Waits for the receiver, for the spool to grow, or until the parcel is due.
-    fn wait(&mut self, hears: &Receiver<Said>, seen: u64) -> Result<(), Ended> {
-        let options = &self.shipper.options;
-        let is_open = self.awaited.is_none() && self.ship.has_room();
-        let mut timeout = PING_AFTER
-            .saturating_sub(self.sent_at.elapsed())
-            .min(Duration::from_secs(1));
-        if let Some(began) = self.began {
-            timeout = timeout.min(options.batch_time.saturating_sub(began.elapsed()));
-        }
-        if is_open {
-            let wanted = seen + options.batch_bytes.saturating_sub(self.parcel.raw_bytes()).max(1) as u64;
-            // With an empty parcel the first byte counts, for it starts the clock; after that only a whole batch does.
-            let wanted = if self.parcel.is_empty() { seen + 1 } else { wanted };
-            self.shipper.watch.arm(wanted);
-            if self.shipper.index.appended() >= wanted {
-                return Ok(());
-            }
-        }
-        select! {
-            recv(hears) -> said => match said {
-                Ok(said) => self.hear(said),
-                Err(_) => Err(NetError::Closed.into()),
-            },
-            recv(self.shipper.bell) -> _ => Ok(()),
-            default(timeout) => self.check_silence(),
-        }
-    }
-
-    fn check_silence(&self) -> Result<(), Ended> {
-        match self.awaited {
-            Some((_, since)) if since.elapsed() > SILENCE_MAX => Err(NetError::Silent(SILENCE_MAX).into()),
-            _ => Ok(()),
-        }
-    }
-
-    fn hear(&mut self, said: Said) -> Result<(), Ended> {
-        match said {
-            Said::Acked(mut acked) => {
-                acked.retain(|(stream, _)| self.ship.knows(*stream));
-                for (stream, position) in &acked {
-                    self.ship.on_ack(*stream, *position);
-                }
-                self.shipper
-                    .index
-                    .acknowledge(&self.shipper.options.destination, &acked);
-            }
-            Said::Has(stream, position) => {
-                self.ship.on_has(stream, position);
-                if self.awaited.is_some_and(|(awaited, _)| awaited == stream) {
-                    self.awaited = None;
-                }
-            }
-            Said::Over(ended) => return Err(ended),
-        }
-        Ok(())
-    }
-
-    /// Tells the receiver which of its streams have nothing left here.
-    fn forget(&mut self) -> Result<(), Ended> {
-        let deletions = self.shipper.index.deletions();
-        if self.deletions == Some(deletions) || !self.shipper.index.knows_rings() {
-            return Ok(());
-        }
-        self.deletions = Some(deletions);
-        let forgotten = self.shipper.index.forgettable(self.ship.streams());
-        for streams in forgotten.chunks(wire::PER_FRAME) {
-            let body = wire::encode_forget(streams);
-            self.put(&FrameHeader::plain(Kind::Forget, &body), &body)?;
-            for stream in streams {
-                self.ship.forgot(*stream);
-            }
-        }
-        self.flush()
-    }
-
-    /// Puts frames into the parcel; says whether there may be more at once.
-    fn fill(&mut self) -> Result<bool, Ended> {
-        while self.parcel.raw_bytes() < self.shipper.options.batch_bytes {
-            if self.awaited.is_some() || !self.ship.has_room() {
-                return Ok(false);
-            }
-            let next = match self.pending.take() {
-                Some(frame) => Some(frame),
-                None => {
-                    let ship = &self.ship;
-                    self.cursor.next_frame(&|stream| ship.has(stream))?
-                }
-            };
-            let Some(frame) = next else { return Ok(false) };
-            self.take(frame)?;
-        }
-        Ok(true)
-    }
-
-    fn take(&mut self, frame: SpoolFrame) -> Result<(), Ended> {
-        let header = *frame.header();
-        match self.ship.judge(&header) {
-            Verdict::Skip => self.cursor.passed(&frame)?,
-            Verdict::Ask => {
-                self.send_parcel()?;
-                let (attach, body) = self.attach(header.stream, header.start);
-                self.put(&attach, &body)?;
-                self.flush()?;
-                self.awaited = Some((header.stream, Instant::now()));
-                self.pending = Some(frame);
-            }
-            Verdict::Hole { from } => {
-                self.add_gap(header.stream, from, header.start)?;
-                self.pending = Some(frame);
-            }
-            Verdict::Send { attach } => {
-                if !self.parcel.takes(&header) {
-                    self.send_parcel()?;
-                }
-                if attach {
-                    let (attach, body) = self.attach(header.stream, header.start);
-                    self.add(&attach, &body)?;
-                    self.ship.attached(header.stream);
-                }
-                let mut sound = true;
-                let cursor = &mut self.cursor;
-                self.parcel
-                    .add(&header, |raw| {
-                        sound = cursor.raw(&frame, raw)?;
-                        if sound {
-                            Ok(())
-                        } else {
-                            Err(Ended::Protocol("damaged".to_owned()))
-                        }
-                    })
-                    .or_else(|error| if sound { Err(error) } else { Ok(()) })?;
-                if sound {
-                    self.began.get_or_insert_with(Instant::now);
-                    self.ship.sent(&header);
-                    self.cursor.passed(&frame)?;
-                } else {
-                    self.add_gap(
-                        header.stream,
-                        header.start.max(self.ship.has(header.stream)),
-                        header.end,
-                    )?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn attach(&self, stream: StreamId, position: u64) -> (FrameHeader, Vec<u8>) {
-        let known = self.cursor.table().streams.get(&stream);
-        let attach = Attach {
-            producer: known.map_or_else(String::new, |known| known.producer.to_string()),
-            created: known.map_or(0, |known| known.created),
-            boot: known.map_or_else(uuid::Uuid::nil, |known| known.boot),
-            sender: self.shipper.options.identity.sender,
-            definitions: known
-                .map(|known| known.definitions.as_ref().clone())
-                .unwrap_or_default(),
-        };
-        let body = attach.encode();
-        (
-            FrameHeader::plain(Kind::Attach, &body).of_stream(stream, position, position),
-            body,
-        )
-    }
-
-    /// Nobody has `from..to` of the stream any more: the receiver is told, and so is the operator.
-    fn add_gap(&mut self, stream: StreamId, from: u64, to: u64) -> Result<(), Ended> {
-        let words = format!(
-            "positions {from} to {to} are in no spool any more and missing at {}",
-            self.shipper.options.destination
-        );
-        warn!("stream {stream}: {words}");
-        self.shipper.recorder.loss(&format!("stream {stream}"), &words);
-        let body = Gap::because(GapReason::SpoolDamaged).encode();
-        let mut header = FrameHeader::plain(Kind::Gap, &body).of_stream(stream, from, to);
-        header.time = crate::os::clock::now_ns();
-        let (attach, attach_body) = self.attach(stream, from);
-        self.add(&attach, &attach_body)?;
-        self.add(&header, &body)?;
-        self.ship.sent(&header);
-        Ok(())
-    }
-
-    fn add(&mut self, header: &FrameHeader, body: &[u8]) -> Result<(), Ended> {
-        self.began.get_or_insert_with(Instant::now);
-        self.parcel.add(header, |raw| {
-            raw.extend_from_slice(body);
-            Ok(())
-        })
-    }
-
-    fn send_parcel(&mut self) -> Result<(), Ended> {
-        let mut parcel = std::mem::take(&mut self.parcel);
-        let sent = parcel.send(|outgoing| self.put_outgoing(outgoing));
-        self.parcel = parcel;
-        self.began = None;
-        sent?;
-        self.flush()
-    }
-
-    fn put_outgoing(&mut self, outgoing: &Outgoing) -> Result<(), Ended> {
-        let mut body = std::mem::take(&mut self.body);
-        body.clear();
-        let codec = self.compressor.compress(&outgoing.raw, &mut body);
-        let header = FrameHeader {
-            codec,
-            body_len: frame::body_len(&body),
-            raw_len: frame::body_len(&outgoing.raw),
-            body_crc: crc32c::crc32c(&body),
-            ..outgoing.header
-        };
-        let put = self.put(&header, &body);
-        self.body = body;
-        put
-    }
-
-    fn put(&mut self, header: &FrameHeader, body: &[u8]) -> Result<(), Ended> {
-        net::put_frame(&mut self.out, header, body);
-        if self.out.len() >= WRITE_BYTES {
-            self.flush()
-        } else {
-            Ok(())
-        }
-    }
-
-    fn flush(&mut self) -> Result<(), Ended> {
-        if !self.out.is_empty() {
-            self.stream.write_all(&self.out)?;
-            self.out.clear();
-            self.sent_at = Instant::now();
-        }
-        Ok(())
     }
 }

@@ -1,0 +1,177 @@
+//! How rings end: their owners die or leave, they are ended or kept for an heir, lost in part, condemned, unlinked.
+
+use super::Drainer;
+use crate::formats::body::{Attach, End, Gap, GapReason};
+use crate::formats::definitions::Definitions;
+use crate::formats::frame::{END_SPAN, FrameHeader, Kind};
+use crate::ids::{OwnerId, StreamId};
+use crate::limits::APPEND_MAX;
+use crate::os::clock;
+use hog_ring::reader::{Condemnation, Liveness, RingFault};
+use hogstat::RegionState;
+use std::time::{Duration, Instant};
+use tracing::warn;
+
+/// How often owners of silent rings are looked at.
+const OWNERS_EVERY: Duration = Duration::from_millis(20);
+
+impl Drainer {
+    /// Puts a GAP for `from..to` into the batch and reports the loss.
+    pub(super) fn lose(&mut self, stream: StreamId, from: u64, to: u64, reason: GapReason, words: &str) {
+        self.attach_if_new(stream);
+        let body = Gap::because(reason).encode();
+        let mut header = FrameHeader::plain(Kind::Gap, &body).of_stream(stream, from, to);
+        header.time = clock::now_ns();
+        self.batch.push(header, &body);
+        self.advanced(stream, to);
+        self.report_loss(stream, words);
+    }
+
+    fn report_loss(&self, stream: StreamId, words: &str) {
+        let name = self
+            .rings
+            .get(stream)
+            .map_or_else(String::new, |ring| ring.reader.path().display().to_string());
+        warn!("ring {name} (stream {stream}): {words}");
+        self.recorder.loss(&format!("stream {stream}"), words);
+    }
+
+    /// Gives up a ring that cannot be trusted: marks it, ends its stream behind what was taken, unlinks it.
+    pub(super) fn condemn(&mut self, stream: StreamId, fault: &RingFault) {
+        let Some(ring) = self.rings.get_mut(stream) else { return };
+        if ring.condemned {
+            return;
+        }
+        ring.condemned = true;
+        ring.reader.condemn(match fault {
+            RingFault::Shrunk => Condemnation::Shrunk,
+            RingFault::Wild { .. } => Condemnation::Header,
+        });
+        let from = ring.drained;
+        let words = format!("condemned: {fault}; what its producer had logged beyond position {from} is lost");
+        self.lose(stream, from, from + END_SPAN, GapReason::Condemned, &words);
+        self.push_end(stream);
+    }
+
+    /// Puts END into the batch.
+    fn push_end(&mut self, stream: StreamId) {
+        let Some(ring) = self.rings.get_mut(stream) else { return };
+        ring.ending = true;
+        let (records, bytes) = ring.reader.drops();
+        let from = ring.drained;
+        let body = End { records, bytes }.encode();
+        let mut header = FrameHeader::plain(Kind::End, &body).of_stream(stream, from, from + END_SPAN);
+        header.time = clock::now_ns();
+        self.batch.push(header, &body);
+    }
+
+    /// Puts ATTACH in front of a stream's first frame in this spool.
+    pub(super) fn attach_if_new(&mut self, stream: StreamId) {
+        let Some(ring) = self.rings.get_mut(stream) else { return };
+        if ring.attached {
+            return;
+        }
+        ring.attached = true;
+        let identity = ring.reader.identity();
+        let attach = Attach {
+            producer: identity.name.clone(),
+            created: identity.created,
+            boot: identity.boot,
+            sender: OwnerId::NIL,
+            definitions: Definitions::default(),
+        };
+        let body = attach.encode();
+        let header = FrameHeader::plain(Kind::Attach, &body).of_stream(stream, ring.drained, ring.drained);
+        self.batch.push(header, &body);
+    }
+
+    /// Looks at the owners of rings that are drained: those that nobody will write to any more are ended, or kept for an heir.
+    pub(super) fn look_at_owners(&mut self) -> Result<(), String> {
+        if Instant::now() < self.owners_due {
+            return Ok(());
+        }
+        self.owners_due = Instant::now() + OWNERS_EVERY;
+        let drained: Vec<_> = self
+            .rings
+            .iter()
+            .map(|(stream, _)| stream)
+            .filter(|stream| self.drain.is_drained(*stream))
+            .collect();
+        for stream in drained {
+            self.look_at_owner(stream);
+            if self.batch.len() > APPEND_MAX / 2 {
+                self.append()?;
+            }
+        }
+        self.append()?;
+        Ok(())
+    }
+
+    fn look_at_owner(&mut self, stream: StreamId) {
+        let Some(ring) = self.rings.get_mut(stream) else { return };
+        if ring.ended {
+            self.unlink(stream);
+            return;
+        }
+        if ring.ending {
+            return;
+        }
+        let owner = ring.reader.owner();
+        let liveness = ring.reader.liveness();
+        if matches!(liveness, Liveness::Living) {
+            ring.kept = None;
+            ring.seen_living = true;
+            return;
+        }
+        // Whatever the dead one published before it died is visible now; the drained position may be older.
+        if ring.reader.tail(ring.drained).is_ok_and(|tail| tail > ring.drained) {
+            return;
+        }
+        if !matches!(liveness, Liveness::Retired) {
+            if ring.reader.is_adoptable() {
+                if ring.kept != Some(owner) {
+                    ring.kept = Some(owner);
+                    self.recorder.region_state(stream.0, RegionState::Kept, ring.drained);
+                }
+                return;
+            }
+            if !ring.reader.retire(owner) {
+                return; // it lives: an heir was faster
+            }
+            // Between the look at the tail and the retirement an owner that was thought dead cannot have written, but a closing one may.
+            if ring.reader.tail(ring.drained).is_ok_and(|tail| tail > ring.drained) {
+                return; // drained by the next pass, ended after that
+            }
+        }
+        self.attach_if_new(stream);
+        self.push_end(stream);
+    }
+
+    /// The ring's stream has its END in the spool: the file goes. A condemned ring stays while its producer lives, which holds its lock; so
+    /// does one that cannot be deleted now. It is tried again when owners are looked at.
+    pub(super) fn unlink(&mut self, stream: StreamId) {
+        let Some(ring) = self.rings.get_mut(stream) else { return };
+        if !ring.ended {
+            ring.ended = true;
+            self.drain.gone(stream);
+            self.lives.remove(&stream);
+            self.recorder
+                .region_state(stream.0, RegionState::Ended, ring.drained + END_SPAN);
+        }
+        if ring.condemned && matches!(ring.reader.liveness(), Liveness::Living) {
+            return;
+        }
+        match ring.reader.unlink() {
+            Ok(()) => {
+                self.rings.remove(stream);
+                self.share_rings();
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {} // an heir looks at it
+            Err(error) => {
+                if !std::mem::replace(&mut ring.unlink_failed, true) {
+                    warn!("cannot delete {}: {error}", ring.reader.path().display());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! How rings are found: the scan of the directory, and the look that comes before a life begins.
+
+use super::Drainer;
+use crate::formats::body::GapReason;
+use crate::formats::frame::END_SPAN;
+use crate::formats::table::StreamState;
+use crate::modes::batchsend::rings::{Found, RingHandle};
+use crate::modes::recorder::RegionMet;
+use hog_ring::reader::Liveness;
+use std::time::{Duration, Instant};
+use tracing::warn;
+
+/// How often the directory is looked through though no change was announced.
+const SCAN_EVERY: Duration = Duration::from_millis(250);
+
+impl Drainer {
+    /// Looks through the directory for rings that are not known yet.
+    pub(super) fn scan(&mut self) -> Result<(), String> {
+        self.changes = self.doorbell.changes();
+        self.scan_due = Instant::now() + SCAN_EVERY;
+        for found in self.rings.scan().map_err(|error| crate::exit::chain(&error))? {
+            match found {
+                Found::Ring(ring) => self.enter(*ring),
+                Found::Unreadable { path, words } => {
+                    warn!("{} is not drained: {words}", path.display());
+                    self.recorder.loss(&path.display().to_string(), &words);
+                }
+            }
+        }
+        self.share_rings();
+        Ok(())
+    }
+
+    /// Takes a ring that was found into the set.
+    fn enter(&mut self, mut ring: RingHandle) {
+        let stream = ring.stream();
+        let head = ring.reader.head();
+        let held = self
+            .spool
+            .table()
+            .streams
+            .get(&stream)
+            .map(|held| (held.end, held.state));
+        if let Some((end, StreamState::Ended)) = held {
+            // Killed between END and unlink.
+            ring.drained = end - END_SPAN;
+            (ring.attached, ring.ending) = (true, true);
+            self.rings.insert(ring);
+            self.unlink(stream);
+            return;
+        }
+        ring.attached = held.is_some();
+        let end = held.map_or(head, |(end, _)| end);
+        ring.drained = end;
+        let life = self.spool.table().streams.get(&stream).map_or(0, |held| held.life);
+        ring.born = ring.reader.identity().created.max(life);
+        if end > head {
+            ring.reader.advance(end); // killed between append and advance
+        }
+        let identity = ring.reader.identity();
+        self.recorder.region(RegionMet {
+            ring: identity.uuid,
+            group: self.group.clone(),
+            name: identity.name.clone(),
+            path: ring.reader.path().display().to_string(),
+            created: identity.created,
+            boot: identity.boot,
+            capacity: identity.capacity,
+            position: end,
+        });
+        self.drain.found(stream, ring.born, end);
+        self.rings.insert(ring);
+        if head > end {
+            // Somebody else drained it in between; this spool never had that part.
+            let words = format!("positions {end} to {head} were drained into another spool");
+            self.lose(stream, end, head, GapReason::SpoolDamaged, &words);
+        }
+    }
+
+    /// Tells the shippers which rings there are, so that they let receivers forget the others; not while a ring cannot be read.
+    pub(super) fn share_rings(&self) {
+        if !self.rings.knows_all() {
+            return;
+        }
+        self.spool
+            .index()
+            .set_rings(self.rings.iter().map(|(stream, _)| stream).collect());
+    }
+
+    /// Looks through the directory, and at the owners of the lives born before `before`.
+    pub(super) fn look(&mut self, before: u64) -> Result<(), String> {
+        self.scan()?;
+        for stream in self.drain.older_than(before) {
+            let Some(ring) = self.rings.get_mut(stream) else {
+                continue;
+            };
+            let adopted_since = ring.reader.adopted() > ring.born;
+            let over = adopted_since || !matches!(ring.reader.liveness(), Liveness::Living);
+            self.drain.saw_life(stream, over);
+        }
+        self.read_tails();
+        self.drain.looked(before);
+        Ok(())
+    }
+}

@@ -1,0 +1,138 @@
+//! Taking: copies of records, judged, cut at lives and transactions, on their way into the batch.
+
+use super::Drainer;
+use crate::formats::body::GapReason;
+use crate::formats::frame::{self, FrameHeader, HEADER_LEN, Kind};
+use crate::ids::StreamId;
+use crate::limits::{APPEND_MAX, FRAME_BODY_MAX};
+use crate::os::clock;
+use hog_ring::record::{self, Walk};
+
+/// What became of an attempt to take from a ring.
+pub(super) enum Taken {
+    /// Something.
+    Some,
+    /// There is nothing to take.
+    Nothing,
+    /// The batch has no room for it.
+    Full,
+    /// A new life begins at the position reached.
+    NewLife,
+}
+
+impl Drainer {
+    /// Copies records of one ring into the batch.
+    pub(super) fn take(&mut self, stream: StreamId) -> Taken {
+        self.attach_if_new(stream);
+        let Some(ring) = self.rings.get(stream).filter(|ring| !ring.ending) else {
+            return Taken::Nothing;
+        };
+        let tail = match ring.reader.tail(ring.drained) {
+            Ok(tail) => tail,
+            Err(fault) => {
+                self.condemn(stream, &fault);
+                return Taken::Nothing;
+            }
+        };
+        let from = ring.drained;
+        let room = APPEND_MAX
+            .saturating_sub(self.batch.len() + 2 * HEADER_LEN + ATTACH_MAX)
+            .min(FRAME_BODY_MAX);
+        let len = usize::try_from(tail - from).unwrap_or(usize::MAX).min(room & !7);
+        if len == 0 {
+            return if tail == from { Taken::Nothing } else { Taken::Full };
+        }
+        let to_tail = from + len as u64 == tail;
+        let capacity = ring.reader.identity().capacity;
+        let at = self.batch.begin();
+        let body = self.batch.body_mut();
+        let body_at = body.len();
+        body.resize(body_at + len, 0);
+        if let Err(fault) = ring.reader.copy(from, &mut body[body_at..]) {
+            self.batch.cancel(at);
+            self.condemn(stream, &fault);
+            return Taken::Nothing;
+        }
+        let cut = record::cut(&body[body_at..], to_tail, capacity);
+        let life = if cut.statements {
+            next_life(&body[body_at..][..cut.len])
+        } else {
+            None
+        };
+        let taken = match life {
+            Some((0, born)) if self.lives.get(&stream) != Some(&from) => {
+                self.batch.cancel(at);
+                self.begin_life(stream, from, born);
+                return Taken::NewLife;
+            }
+            Some((0, _)) => next_life_behind_the_first(&body[body_at..][..cut.len]).unwrap_or(cut.len),
+            Some((offset, _)) => offset,
+            None => cut.len,
+        };
+        if taken == 0 && cut.bad.is_none() {
+            // The room left in the batch ends within a transaction.
+            self.batch.cancel(at);
+            return Taken::Full;
+        }
+        body.truncate(body_at + taken);
+        self.finish_take(stream, at, from, taken, cut.statements);
+        if taken == cut.len
+            && let Some(bad) = cut.bad
+        {
+            let words = format!(
+                "bad record at position {}: {bad}; lost up to {tail}",
+                from + taken as u64
+            );
+            self.lose(stream, from + taken as u64, tail, GapReason::BadRecord, &words);
+        }
+        Taken::Some
+    }
+
+    /// Finishes the DATA frame that was begun at `at`, with ATTACH in front of it if the stream is new to the spool.
+    fn finish_take(&mut self, stream: StreamId, at: usize, from: u64, taken: usize, statements: bool) {
+        if taken == 0 {
+            self.batch.cancel(at);
+            return;
+        }
+        let to = from + taken as u64;
+        let mut header = FrameHeader::plain(Kind::Data, self.batch.unfinished(at)).of_stream(stream, from, to);
+        header.time = clock::now_ns();
+        if statements {
+            header.flags |= frame::STATEMENTS;
+        }
+        if self.drain.is_first(stream) {
+            header.flags |= frame::FIRST;
+        }
+        self.batch.finish(at, header);
+        self.advanced(stream, to);
+    }
+
+    fn begin_life(&mut self, stream: StreamId, from: u64, born: u64) {
+        self.lives.insert(stream, from);
+        if let Some(ring) = self.rings.get_mut(stream) {
+            ring.born = born;
+            ring.seen_living = true; // by itself: it was adopted after the first look
+        }
+        self.drain.adopted(stream, born);
+    }
+}
+
+/// Most bytes of an ATTACH that the drainer writes: it carries no definitions.
+const ATTACH_MAX: usize = 256;
+
+/// The first ABORT of an adoption in `records`, and when that was.
+fn next_life(records: &[u8]) -> Option<(usize, u64)> {
+    Walk::new(records).flatten().find_map(|(offset, header, payload)| {
+        let born = (header.kind == record::Kind::Abort)
+            .then(|| record::adoption_time(payload))
+            .flatten()?;
+        Some((offset, born))
+    })
+}
+
+/// The offset of the second life in `records`, which begin with one.
+fn next_life_behind_the_first(records: &[u8]) -> Option<usize> {
+    let (_, header, _) = Walk::new(records).next()?.ok()?;
+    let behind = header.padded_len();
+    next_life(records.get(behind..)?).map(|(offset, _)| behind + offset)
+}
