@@ -182,6 +182,20 @@ pub fn make_directory(path: &Path) -> Result<(), DiskError> {
     }
 }
 
+/// Writes a small file as a whole, or not at all: under another name, synced, renamed, and the directory synced.
+///
+/// # Errors
+/// When one of these steps fails; `path` is then as it was.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+    let unfinished = path.with_extension("new");
+    unlink(&unfinished)?;
+    let file = AppendFile::create(&unfinished)?;
+    file.write_at(bytes, 0)?;
+    file.sync()?;
+    fs::rename(&unfinished, path).map_err(at("rename to", path))?;
+    path.parent().map_or(Ok(()), sync_directory)
+}
+
 /// Unlinks a file; one that is gone already is no error.
 ///
 /// # Errors

@@ -53,6 +53,9 @@ pub struct Spool {
     lock: Arc<DirectoryLock>,
 }
 
+/// The file that says that a receiver refused the spool for good.
+pub const REFUSED: &str = "refused";
+
 /// What was found when a spool was opened.
 pub struct Opened {
     /// The spool.
@@ -135,6 +138,28 @@ impl Spool {
         };
         spool.begin_segment_if_there_is_room()?;
         Ok(spool)
+    }
+
+    /// Why a receiver refused the spool in `directory` for good, if one did: somebody else ships with its identity.
+    ///
+    /// # Errors
+    /// When that cannot be read.
+    pub fn refusal_in(directory: &Path) -> Result<Option<String>, DiskError> {
+        let path = directory.join(REFUSED);
+        match std::fs::read_to_string(&path) {
+            Ok(words) => Ok(Some(words)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(disk::at("read", &path)(error)),
+        }
+    }
+
+    /// Notes that a receiver refused the spool in `directory` for good. A run that began after that would have a newer number, and be
+    /// taken for the one that is right.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    pub fn note_refusal(directory: &Path, words: &str) -> Result<(), DiskError> {
+        disk::write_whole(&directory.join(REFUSED), words.as_bytes())
     }
 
     /// The runs that wrote the segments in `directory`, oldest first: the last is the spool's identity, should its lock file be lost.

@@ -5,30 +5,28 @@
 
 pub mod cursor;
 pub mod drainer;
+mod opening;
 pub mod rings;
 pub mod shipper;
 
 use crate::exit::{ExitStatus, Failure, chain};
 use crate::formats::codec::Compression;
 use crate::formats::lock_record::SpoolIdentity;
-use crate::limits::SEGMENT_BYTES;
 use crate::modes::recorder::{Acknowledged, Recorder};
 use crate::modes::stop::Stop;
-use crate::modes::store::{self, Store, database_failure, lock_failure};
+use crate::modes::store::{self, Store};
 use crate::modes::supervise;
-use crate::os::clock;
 use crate::os::disk;
 use crate::os::lock::DirectoryLock;
 use crate::os::process;
-use crate::stages::spool::{Spool, SpoolError, SpoolIndex};
+use crate::stages::spool::{Spool, SpoolIndex};
 use crossbeam::channel::{Sender, unbounded};
 use drainer::{Drainer, DrainerReport};
-use hog_ring::GroupOptions;
 use hog_ring::doorbell::Doorbell;
-use hogstat::{NewSpool, RegionState, Role, Stat};
+use hogstat::{RegionState, Role};
+use opening::{OpenedGroup, open_group};
 use rings::RingSet;
 use shipper::{Shipper, ShipperOptions};
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -61,8 +59,16 @@ pub struct BatchsendOptions {
     pub drain_and_exit: bool,
 }
 
-/// A receiver that refuses for good: its words, on their way to whoever ends the process.
-type Fatal = Sender<String>;
+/// A receiver that refuses a group's spool for good.
+pub struct Refused {
+    /// The group.
+    pub group: String,
+    /// Who refused, and why.
+    pub words: String,
+}
+
+/// The way to whoever ends the process then.
+type Fatal = Sender<Refused>;
 
 /// How long workers have to end.
 const END_WITHIN: Duration = Duration::from_secs(4);
@@ -125,9 +131,12 @@ pub fn run(options: &BatchsendOptions) -> Result<ExitStatus, Failure> {
 
     let mut failure = None;
     while !stop.wait(Duration::from_millis(20)) {
-        if let Ok(words) = fatal.try_recv() {
-            let advice = "this spool was copied or restored; the receiver protects what it has";
-            failure = Some(Failure::new(ExitStatus::Unsafe, format!("{words}: {advice}")));
+        if let Ok(Refused { group, words }) = fatal.try_recv() {
+            let words = format!("{words}: this spool was copied or restored, and the receiver protects what it has");
+            if let Err(error) = Spool::note_refusal(&spool_directory(&options.spool, &group), &words) {
+                warn!("{}", chain(&error));
+            }
+            failure = Some(Failure::new(ExitStatus::Unsafe, words));
             stop.set();
         }
         if options.drain_and_exit && groups.iter().all(Group::is_done) {
@@ -170,168 +179,6 @@ fn join_all(threads: Vec<JoinHandle<()>>, deadline: Instant) {
         if thread.is_finished() {
             let _ = thread.join();
         }
-    }
-}
-
-/// A region of an earlier session whose ring is nowhere.
-struct LostRegion {
-    ring: uuid::Uuid,
-    position: u64,
-    words: String,
-}
-
-/// A group whose locks and spool are had.
-struct OpenedGroup {
-    name: String,
-    spool: Spool,
-    ring_directory: PathBuf,
-    ring_lock: DirectoryLock,
-    doorbell: Doorbell,
-    lost: Vec<LostRegion>,
-}
-
-impl OpenedGroup {
-    fn index(&self) -> Arc<SpoolIndex> {
-        Arc::clone(self.spool.index())
-    }
-}
-
-fn open_group(options: &BatchsendOptions, store: &mut Store, group: &str) -> Result<OpenedGroup, Failure> {
-    let rings = GroupOptions::new(group)
-        .shm_dir(&options.shm_dir)
-        .open()
-        .map_err(|error| ring_failure(&error))?;
-    let ring_directory = rings.directory().to_owned();
-    let ring_lock = DirectoryLock::take(&ring_directory).map_err(|error| lock_failure(&error))?;
-    let doorbell = Doorbell::open(&ring_directory).map_err(|error| {
-        Failure::new(
-            ExitStatus::Failed,
-            format!("cannot open the doorbell in {}: {error}", ring_directory.display()),
-        )
-    })?;
-    let directory = spool_directory(&options.spool, group);
-    disk::make_directory(&directory).map_err(|error| Failure::of(&error))?;
-    let directory = std::fs::canonicalize(&directory).map_err(|error| {
-        Failure::new(
-            ExitStatus::Failed,
-            format!("cannot resolve {}: {error}", directory.display()),
-        )
-    })?;
-    let lock = DirectoryLock::take(&directory).map_err(|error| lock_failure(&error))?;
-    let mut runs = Spool::runs_in(&directory).map_err(|error| spool_failure(&error))?;
-    let identity = lock
-        .raise_epoch(runs.last().copied())
-        .map_err(|error| Failure::of(&error))?;
-    runs.push(identity);
-    let owed = owed_to(store, group, &directory, &runs, &options.destinations)?;
-    let opened = Spool::open(Arc::new(lock), &directory, group, identity, SEGMENT_BYTES, owed)
-        .map_err(|error| spool_failure(&error))?;
-    for damage in &opened.damages {
-        warn!("spool of group {group}: {damage}");
-        store
-            .stat
-            .record_fault(store.session, &directory.display().to_string(), damage, clock::now_db())
-            .map_err(|error| database_failure(&error))?;
-    }
-    let lost = lost_regions(&store.stat, group, &ring_directory)?;
-    Ok(OpenedGroup {
-        name: group.to_owned(),
-        spool: opened.spool,
-        ring_directory,
-        ring_lock,
-        doorbell,
-        lost,
-    })
-}
-
-/// The destinations of the runs of a spool. This run, and those that the database does not know (it was lost), go to the destinations
-/// named now, and are recorded so before anything is shipped: a later session with other destinations must not take their backlog away.
-fn owed_to(
-    store: &mut Store,
-    group: &str,
-    directory: &Path,
-    runs: &[SpoolIdentity],
-    now: &[String],
-) -> Result<HashMap<u64, Vec<String>>, Failure> {
-    let mut owed = HashMap::new();
-    for run in runs {
-        let named = store
-            .stat
-            .destinations_of(run.sender.0, run.epoch)
-            .map_err(|error| database_failure(&error))?;
-        let destinations = match named {
-            // A run of this number that is known and is not ours: only a copied spool has that, and recording it again says so.
-            Some(named) if Some(run) != runs.last() => named,
-            _ => {
-                let new = NewSpool {
-                    group,
-                    directory: &directory.display().to_string(),
-                    sender: run.sender.0,
-                    epoch: run.epoch,
-                    destinations: now,
-                };
-                store
-                    .stat
-                    .register_spool(store.session, &new, clock::now_db())
-                    .map_err(|error| database_failure(&error))?;
-                now.to_vec()
-            }
-        };
-        owed.insert(run.epoch, destinations);
-    }
-    Ok(owed)
-}
-
-/// The regions that earlier sessions left unfinished and whose memory is gone.
-fn lost_regions(stat: &Stat, group: &str, ring_directory: &Path) -> Result<Vec<LostRegion>, Failure> {
-    let unfinished = stat
-        .unfinished_regions(group)
-        .map_err(|error| database_failure(&error))?;
-    if unfinished.is_empty() {
-        return Ok(Vec::new());
-    }
-    let here: Vec<_> = hog_ring::ring_files(ring_directory)
-        .map_err(|error| {
-            Failure::new(
-                ExitStatus::Failed,
-                format!("cannot list {}: {error}", ring_directory.display()),
-            )
-        })?
-        .iter()
-        .filter_map(|path| hog_ring::reader::RingReader::open(path).ok())
-        .map(|ring| ring.identity().uuid)
-        .collect();
-    Ok(unfinished
-        .into_iter()
-        .filter(|region| !here.contains(&region.ring))
-        .map(|region| {
-            let words = format!(
-                "the memory of ring {} ({}) of group {group} is gone; it was drained up to position {} at least, \
-                 and what was logged beyond is lost",
-                region.name, region.path, region.position
-            );
-            warn!("{words}");
-            LostRegion {
-                ring: region.ring,
-                position: region.position,
-                words,
-            }
-        })
-        .collect())
-}
-
-fn ring_failure(error: &hog_ring::Error) -> Failure {
-    let status = match error {
-        hog_ring::Error::NotTmpfs { .. } => ExitStatus::Unsafe,
-        _ => ExitStatus::Failed,
-    };
-    Failure::new(status, chain(error))
-}
-
-fn spool_failure(error: &SpoolError) -> Failure {
-    match error {
-        SpoolError::Lock(error) => lock_failure(error),
-        other => Failure::of(other),
     }
 }
 

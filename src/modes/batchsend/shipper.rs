@@ -11,6 +11,7 @@ use crate::formats::lock_record::SpoolIdentity;
 use crate::formats::wire::{self, Hello, Refuse};
 use crate::ids::StreamId;
 use crate::limits::WELCOME_STREAMS_MAX;
+use crate::modes::batchsend::Refused;
 use crate::modes::recorder::Recorder;
 use crate::modes::stop::Stop;
 use crate::os::net::{self, FrameReader, NetError, Patience};
@@ -83,7 +84,7 @@ pub struct Shipper {
     recorder: Recorder,
     stop: Stop,
     /// Told when the receiver refuses this sender for good.
-    on_fatal: Sender<String>,
+    on_fatal: Sender<Refused>,
 }
 
 impl Shipper {
@@ -94,7 +95,7 @@ impl Shipper {
         index: Arc<SpoolIndex>,
         recorder: Recorder,
         stop: Stop,
-        on_fatal: Sender<String>,
+        on_fatal: Sender<Refused>,
     ) -> Self {
         let (watch, bell) = index.watch();
         Self {
@@ -130,10 +131,8 @@ impl Shipper {
                 && refuse.code.is_final()
             {
                 self.recorder.fault(&destination, &refuse.words);
-                let _ = self.on_fatal.send(format!(
-                    "{destination} refuses this spool of group {group}: {}",
-                    refuse.words
-                ));
+                let words = format!("{destination} refuses this spool of group {group}: {}", refuse.words);
+                let _ = self.on_fatal.send(Refused { group, words }); // the process is ending
                 return Ok(());
             }
             if !said_down && !self.stop.is_set() {
