@@ -62,6 +62,8 @@ pub enum Found {
 /// The rings of one group.
 pub struct RingSet {
     directory: PathBuf,
+    /// Device and inode of the directory when its lock was taken.
+    identity: Option<(u64, u64)>,
     rings: HashMap<StreamId, RingHandle>,
     /// Files (device and inode) that were looked at: the stream of a ring, or nothing for one that can never be drained.
     seen: HashMap<(u64, u64), Option<StreamId>>,
@@ -75,6 +77,7 @@ impl RingSet {
     pub fn new(directory: &Path) -> Self {
         Self {
             directory: directory.to_owned(),
+            identity: identity_of(directory),
             rings: HashMap::new(),
             seen: HashMap::new(),
             refused: HashSet::new(),
@@ -118,6 +121,14 @@ impl RingSet {
     /// # Errors
     /// When the directory cannot be read.
     pub fn scan(&mut self) -> io::Result<Vec<Found>> {
+        // The lock is on a file in the directory that was there at the start. In another one somebody else may hold it.
+        if self.identity != identity_of(&self.directory) {
+            let words = format!(
+                "{} was removed, and perhaps made anew, while its lock was held: start again",
+                self.directory.display()
+            );
+            return Err(io::Error::other(words));
+        }
         let mut found = Vec::new();
         let mut present = HashSet::new();
         let mut refused = HashSet::new();
@@ -168,6 +179,12 @@ impl RingSet {
         self.seen.retain(|file, _| present.contains(file));
         Ok(found)
     }
+}
+
+fn identity_of(directory: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(directory)
+        .ok()
+        .map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 fn handle(mut reader: RingReader) -> RingHandle {
