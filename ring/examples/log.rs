@@ -1,7 +1,7 @@
 //! Logs typed records, a transaction, and a state from which the next run goes on.
 //!
-//! Run it, kill it at any time, and run it again: it goes on right after the last number that it committed. See what it
-//! logged with `hog local -g example -d /tmp/example` and `hog cat /tmp/example`.
+//! Run it, kill it at any time, and run it again: it goes on right after the last number that it committed. What it
+//! logs waits in its ring until `hog batchsend -g example` drains it.
 
 use hog_ring::{Error, Group, Resume, Statement, statement};
 use std::io::{self, Write};

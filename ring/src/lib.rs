@@ -1,7 +1,7 @@
 //! Log structured records into shared memory, for nanoseconds a record, such that they survive the process.
 //!
 //! A program opens a [`Group`], takes a [`Writer`] for each of its threads, and logs [`Statement`]s. A writer's ring is a
-//! file on tmpfs that the writer fills and a drainer (`hog batchsend`, `hog local`) empties. A record is committed by one
+//! file on tmpfs that the writer fills and a drainer (`hog batchsend`) empties. A record is committed by one
 //! store to memory that outlives the process; whatever kills the process, at whatever instruction, a record whose
 //! [`Writer::log`] returned is there, whole; and of one whose `log` did not return, either all is there or nothing.
 //!

@@ -248,3 +248,111 @@ fn learn(known: &Definitions, raw: &[u8]) -> Result<(Definitions, Option<u64>), 
     }
     Ok((definitions, life))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::body::GapReason;
+
+    fn data(stream: StreamId, start: u64, end: u64) -> FrameHeader {
+        let body = vec![0; usize::try_from(end - start).unwrap()];
+        FrameHeader::plain(Kind::Data, &body).of_stream(stream, start, end)
+    }
+
+    /// A table with one stream that is held up to 64.
+    fn table() -> (Table, StreamId) {
+        let (mut table, stream) = (Table::default(), StreamId::random());
+        let attach = Attach {
+            producer: "p".into(),
+            created: 1,
+            boot: Uuid::nil(),
+            sender: OwnerId::NIL,
+            definitions: Definitions::default(),
+        };
+        let body = attach.encode();
+        table
+            .apply(&FrameHeader::plain(Kind::Attach, &body).of_stream(stream, 0, 0), &body)
+            .unwrap();
+        assert_eq!(table.apply(&data(stream, 0, 64), &[]).unwrap(), Applied::New);
+        (table, stream)
+    }
+
+    #[test]
+    fn what_is_held_is_known_and_changes_nothing() {
+        let (mut table, stream) = table();
+        let before = table.clone();
+        for (start, end) in [(0, 64), (0, 32), (32, 64)] {
+            assert_eq!(table.apply(&data(stream, start, end), &[]).unwrap(), Applied::Known);
+        }
+        assert_eq!(table, before);
+    }
+
+    #[test]
+    fn only_the_new_end_of_an_overlap_is_new() {
+        let (table, stream) = table();
+        assert_eq!(table.judge(&data(stream, 32, 96)).unwrap(), Applied::Overlap(64));
+    }
+
+    #[test]
+    fn a_hole_a_stranger_and_what_follows_end_are_refused() {
+        let (mut table, stream) = table();
+        assert!(matches!(
+            table.judge(&data(stream, 72, 80)),
+            Err(ApplyError::Position { .. })
+        ));
+        assert!(matches!(
+            table.judge(&data(StreamId::random(), 0, 8)),
+            Err(ApplyError::Unattached(_))
+        ));
+        let end = End::default().encode();
+        table
+            .apply(&FrameHeader::plain(Kind::End, &end).of_stream(stream, 64, 72), &end)
+            .unwrap();
+        assert!(matches!(table.judge(&data(stream, 72, 80)), Err(ApplyError::Ended(_))));
+    }
+
+    #[test]
+    fn an_ended_stream_stays_ended_through_a_checkpoint() {
+        let (mut table, stream) = table();
+        let end = End::default().encode();
+        let frame = FrameHeader::plain(Kind::End, &end).of_stream(stream, 64, 72);
+        table.apply(&frame, &end).unwrap();
+        let mut again = checkpoint::decode(&checkpoint::encode(&table)).unwrap();
+        assert_eq!(
+            again.apply(&frame, &end).unwrap(),
+            Applied::Known,
+            "its acknowledgement may have been lost"
+        );
+    }
+
+    #[test]
+    fn a_gap_counts_what_it_says_was_lost() {
+        let (mut table, stream) = table();
+        let gap = Gap {
+            reason: GapReason::Dropped,
+            records: 3,
+            bytes: 48,
+        }
+        .encode();
+        table
+            .apply(&FrameHeader::plain(Kind::Gap, &gap).of_stream(stream, 64, 128), &gap)
+            .unwrap();
+        let held = &table.streams[&stream];
+        assert_eq!((held.end, held.dropped_records, held.dropped_bytes), (128, 3, 48));
+    }
+
+    #[test]
+    fn a_senseless_definition_reaches_no_checkpoint() {
+        let (mut table, stream) = table();
+        let mut raw = hog_ring::record::first_word(record::Kind::Stmt, 12, 0)
+            .to_le_bytes()
+            .to_vec();
+        raw.extend(1u32.to_le_bytes());
+        raw.extend(b"junk\0\0\0\0");
+        let header = FrameHeader::plain(Kind::Data, &raw)
+            .of_stream(stream, 64, 80)
+            .with_flags(frame::STATEMENTS);
+        table.apply(&header, &raw).unwrap();
+        assert_eq!(checkpoint::decode(&checkpoint::encode(&table)).unwrap(), table);
+    }
+}
