@@ -235,7 +235,10 @@ impl<'v, V: Visitor> Streams<'v, V> {
             stream.jump(said.end);
         }
         stream.carried_by = owner;
-        stream.state = said.state;
+        // That its sender has nothing left of a stream does not take back that it ended.
+        if !(said.state == StreamState::Forgotten && stream.state == StreamState::Ended) {
+            stream.state = said.state;
+        }
         stream.statements.replace(&said.definitions);
         self.reached(id);
         if is_hole { self.hole(id, from, said.end) } else { Ok(()) }
