@@ -1,0 +1,21 @@
+//! The program as its users run it: real processes, real rings, real sockets, and what `hog cat` says arrived.
+//!
+//! One crate, so that the program is linked into it once. Each test has directories, rings and ports of its own
+//! (`scene`) and leaves nothing behind. Inputs and moments are drawn from a seed that a failing test prints;
+//! `HOG_TEST_SEED=N` draws them again.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod arrived;
+mod ended;
+mod faults;
+mod groups;
+mod kill;
+mod life;
+mod moments;
+mod order;
+mod producers;
+mod proxy;
+mod refusals;
+mod roles;
+mod scene;
+mod ship;

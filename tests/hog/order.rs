@@ -1,0 +1,82 @@
+//! What one run of a program logged comes wholly before what the next one logged, whatever becomes of the sender
+//! meanwhile.
+
+use crate::scene::{Scene, wait_until};
+
+const RUNS: usize = 50;
+
+#[test]
+fn run_after_run_of_a_short_lived_program_arrives_in_order() {
+    let scene = Scene::new();
+    let receiver = scene.receiver("recv");
+    let mut sender = scene.sender(&[&receiver.address]);
+    let mut expected = Vec::new();
+    for run in 0..RUNS {
+        let lines = scene.draw(|chance| chance.usize(..2000));
+        let bytes: Vec<u8> = (0..lines)
+            .flat_map(|line| format!("run {run} line {line}\n").into_bytes())
+            .collect();
+        let input = scene.file("piped", &bytes);
+        let engine = scene.pipe(&input);
+        if scene.draw(|chance| chance.u8(..3)) == 0 {
+            let taken = scene.draw(|chance| chance.u64(..bytes.len() as u64 + 1));
+            // The ring may come and go between two looks.
+            let mut engine = engine;
+            wait_until("the run is drained so far, or over", || {
+                scene.progress().1 >= taken || !engine.is_running()
+            });
+            sender.kill();
+            sender = scene.sender(&[&receiver.address]);
+            engine.succeed();
+        } else {
+            engine.succeed();
+        }
+        expected.extend(bytes);
+    }
+    scene.wait_acked();
+    scene.assert_arrived(&receiver, &expected);
+    wait_until("the rings of all runs are gone", || scene.rings().is_empty());
+}
+
+#[test]
+fn runs_that_ended_before_any_sender_began_arrive_in_order() {
+    let scene = Scene::new();
+    let mut expected = Vec::new();
+    for run in 0..20 {
+        let bytes: Vec<u8> = (0..100)
+            .flat_map(|line| format!("run {run} line {line}\n").into_bytes())
+            .collect();
+        scene.pipe(&scene.file("piped", &bytes)).succeed();
+        expected.extend(bytes);
+    }
+    let receiver = scene.receiver("recv");
+    let _sender = scene.sender(&[&receiver.address]);
+    scene.wait_acked();
+    scene.assert_arrived(&receiver, &expected);
+    wait_until("the rings of all runs are gone", || scene.rings().is_empty());
+}
+
+#[test]
+fn runs_on_two_files_in_turn_arrive_in_order() {
+    let scene = Scene::new();
+    let receiver = scene.receiver("recv");
+    let mut sender = scene.sender(&[&receiver.address]);
+    let mut expected = Vec::new();
+    let mut contents = [Vec::new(), Vec::new()];
+    for run in 0..20 {
+        // Either ring is taken over again and again, and each time it is the youngest.
+        let growth = format!("file {} run {run}\n", run % 2).into_bytes();
+        contents[run % 2].extend_from_slice(&growth);
+        expected.extend(growth);
+        let input = scene.file(&format!("{}.log", run % 2), &contents[run % 2]);
+        if run % 5 == 4 {
+            sender.kill();
+        }
+        scene.log(&[&input]);
+        if run % 5 == 4 {
+            sender = scene.sender(&[&receiver.address]);
+        }
+    }
+    scene.wait_acked();
+    scene.assert_arrived(&receiver, &expected);
+}

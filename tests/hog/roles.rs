@@ -1,0 +1,175 @@
+//! Processes of the program under test: none outlives its test, and each can be killed, asked to end, and listened to.
+
+use crate::arrived::segments;
+use crate::scene::{GROUP, Scene, wait_until, words};
+use rustix::process::{Pid, Signal, kill_process};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+/// A process that does not outlive its test.
+pub(crate) struct Process {
+    child: Child,
+    name: String,
+    stdout: PathBuf,
+    /// The file of all its name ever said, and where its own words begin in it.
+    stderr: (PathBuf, u64),
+}
+
+/// A process that has ended.
+pub(crate) struct Finished {
+    /// `None` when a signal ended it.
+    pub(crate) code: Option<i32>,
+    /// What it said on stdout.
+    pub(crate) output: Vec<u8>,
+    /// What it said on stderr.
+    pub(crate) words: String,
+}
+
+impl Process {
+    /// Starts `hog`. What it says goes to files in `directory` that are called `name`: stdout alone, stderr behind what
+    /// others of that name said.
+    pub(crate) fn start(directory: &Path, name: &str, arguments: &[&OsStr], stdin: Stdio) -> Self {
+        let (stdout, words) = (
+            directory.join(format!("{name}.stdout")),
+            directory.join(format!("{name}.stderr")),
+        );
+        let stderr = File::options().create(true).append(true).open(&words).unwrap();
+        let said = stderr.metadata().unwrap().len();
+        let child = Command::new(env!("CARGO_BIN_EXE_hog"))
+            .args(arguments)
+            .env_remove("HOBBES_STORE_DIR")
+            .stdin(stdin)
+            .stdout(File::create(&stdout).unwrap())
+            .stderr(stderr)
+            .spawn()
+            .unwrap();
+        Self {
+            child,
+            name: name.to_owned(),
+            stdout,
+            stderr: (words, said),
+        }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL. Whether that was what ended it.
+    pub(crate) fn kill(&mut self) -> bool {
+        let _ = self.child.kill(); // it may have ended already
+        self.child.wait().unwrap().signal() == Some(9)
+    }
+
+    /// SIGTERM.
+    pub(crate) fn terminate(&mut self) {
+        let pid = Pid::from_raw(i32::try_from(self.pid()).unwrap()).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
+    }
+
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.ended().is_none()
+    }
+
+    /// What it said on stderr so far.
+    pub(crate) fn words(&self) -> String {
+        let (path, from) = &self.stderr;
+        let bytes = std::fs::read(path).unwrap();
+        String::from_utf8_lossy(&bytes[usize::try_from(*from).unwrap()..]).into_owned()
+    }
+
+    /// Waits for its end.
+    pub(crate) fn finish(mut self) -> Finished {
+        wait_until(&format!("{} ends", self.name), || !self.is_running());
+        Finished {
+            code: self.ended().and_then(|status| status.code()),
+            output: std::fs::read(&self.stdout).unwrap(),
+            words: self.words(),
+        }
+    }
+
+    /// Waits for its end, which must be a good one.
+    pub(crate) fn succeed(self) {
+        let name = self.name.clone();
+        let finished = self.finish();
+        assert_eq!(finished.code, Some(0), "{name}: {}", finished.words);
+    }
+
+    fn first_line(&self) -> Option<String> {
+        let output = std::fs::read_to_string(&self.stdout).unwrap();
+        output.split_once('\n').map(|(line, _)| line.to_owned())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A receiver, which may be killed and started again where it was.
+pub(crate) struct Receiver {
+    process: Option<Process>,
+    name: String,
+    /// Where it listens.
+    pub(crate) address: String,
+    /// Where its archives are.
+    pub(crate) archive: PathBuf,
+}
+
+impl Receiver {
+    /// Starts one at any port.
+    pub(crate) fn start_new(scene: &Scene, name: &str) -> Self {
+        let mut receiver = Self {
+            process: None,
+            name: name.to_owned(),
+            address: "127.0.0.1:0".to_owned(),
+            archive: scene.path(name).join("archive"),
+        };
+        receiver.start(scene);
+        receiver
+    }
+
+    /// Starts it at the address that it had, and waits until senders may come.
+    pub(crate) fn start(&mut self, scene: &Scene) {
+        let store = scene.path(&self.name).join("store");
+        let mut arguments = words(&["batchrecv", "--listen", &self.address, "-d"]);
+        let pattern = self.archive.join("$GROUP");
+        arguments.extend([pattern.as_os_str(), OsStr::new("-m"), store.as_os_str()]);
+        let mut process = scene.start(&self.name, &arguments);
+        wait_until("the receiver says where it listens", || {
+            assert!(process.is_running(), "{} did not start: {}", self.name, process.words());
+            process.first_line().is_some()
+        });
+        let address = process.first_line().unwrap();
+        let port = |address: &str| address.rsplit_once(':').unwrap().1.parse::<u16>().unwrap();
+        assert!(
+            port(&self.address) == 0 || self.address == address,
+            "{} is now {address}",
+            self.address
+        );
+        self.address = address;
+        self.process = Some(process);
+    }
+
+    /// The running process.
+    pub(crate) fn process(&mut self) -> &mut Process {
+        self.process.as_mut().expect("it was started")
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.process().kill();
+    }
+
+    /// Its segments of [`GROUP`].
+    pub(crate) fn segments(&self) -> Vec<PathBuf> {
+        segments(&self.archive.join(GROUP))
+    }
+}
