@@ -153,6 +153,14 @@ fn known_version() -> u32 {
 
 /// The version of this database, if it is hog's and not of a later hog.
 fn judge_version(connection: &Connection) -> Result<u32, Failure> {
+    // One snapshot for all that is read: somebody may be making the database just now.
+    let snapshot = connection.unchecked_transaction()?;
+    let judged = judge_version_in(&snapshot);
+    snapshot.finish()?;
+    judged
+}
+
+fn judge_version_in(connection: &Connection) -> Result<u32, Failure> {
     let (found, known) = (version(connection)?, known_version());
     if found > known {
         return Err(Failure::Newer { found, known });
