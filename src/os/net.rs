@@ -145,12 +145,6 @@ impl FrameReader {
         Ok(header)
     }
 
-    /// Whether bytes of a further frame are here already.
-    #[must_use]
-    pub fn has_more(&self) -> bool {
-        self.from < self.to
-    }
-
     fn fill(&mut self, mut out: &mut [u8], wait: &mut Wait, mut at_end: NetError) -> Result<(), NetError> {
         while !out.is_empty() {
             let buffered = &self.buffer[self.from..self.to];

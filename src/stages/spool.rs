@@ -238,18 +238,6 @@ impl Spool {
         Ok(())
     }
 
-    /// Bytes at which a segment is finished.
-    #[must_use]
-    pub fn segment_bytes(&self) -> u64 {
-        self.segment_bytes
-    }
-
-    /// The lock that this spool is held by.
-    #[must_use]
-    pub fn lock(&self) -> &Arc<DirectoryLock> {
-        &self.lock
-    }
-
     /// A full disk is no reason not to start: shipping what is there makes room, and the first append begins the segment.
     fn begin_segment_if_there_is_room(&mut self) -> Result<(), AppendError> {
         match self.begin_segment() {

@@ -1,3 +1,5 @@
+//! Payloads of every type, printed; and bytes that are no payload.
+
 use hog_ring::payload::{Fields, Output, Value};
 use hog_ring::types::Case;
 use proptest::prelude::*;

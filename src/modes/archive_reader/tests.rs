@@ -1,3 +1,5 @@
+//! Logs that are whole, cut, damaged and begun in the middle, as a reader sees them.
+
 use super::fixture::*;
 use super::*;
 use crate::formats::codec::Compression;

@@ -1,3 +1,5 @@
+//! What `cat` prints, and where it says what is wrong.
+
 use super::*;
 use crate::formats::segment::LogRole;
 use crate::modes::archive_reader::fixture::*;

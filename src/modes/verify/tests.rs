@@ -1,3 +1,5 @@
+//! What `verify` finds, and the status it ends with.
+
 use super::*;
 use crate::modes::archive_reader::fixture::*;
 use hog_ring::record::Kind;

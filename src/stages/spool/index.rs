@@ -229,13 +229,6 @@ impl SpoolIndex {
             .collect()
     }
 
-    /// Whether all that is in the spool was acknowledged by all that it is owed to.
-    #[must_use]
-    pub fn is_delivered(&self) -> bool {
-        let state = self.lock();
-        state.segments.values().all(|segment| state.is_delivered(segment))
-    }
-
     /// Counts deletions of segments.
     #[must_use]
     pub fn deletions(&self) -> u64 {
