@@ -234,6 +234,19 @@ mod tests {
         assert_eq!(Seal::decode(&seal.encode()), Ok(seal));
     }
 
+    #[test]
+    fn reasons_are_the_documented_ones() {
+        let text = include_str!("../../docs/FORMATS.md");
+        let reasons = [
+            (GapReason::BadRecord, "a bad record"),
+            (GapReason::Condemned, "the ring was condemned"),
+            (GapReason::Dropped, "dropped to make room"),
+        ];
+        for (reason, words) in reasons {
+            assert!(text.contains(&format!("{} {words}", reason as u32)), "{reason:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_judged_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {

@@ -264,6 +264,14 @@ mod tests {
         );
     }
 
+    #[test]
+    fn tags_are_the_documented_ones() {
+        let text = include_str!("../../docs/FORMATS.md");
+        for (tag, item) in [(DEFINITIONS, "definitions"), (STREAM, "stream"), (SENDER, "sender")] {
+            assert!(text.contains(&format!("| {tag} | {item} |")), "{item}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_judged_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {

@@ -274,6 +274,26 @@ mod tests {
         assert_eq!(Hello::decode(&9u32.to_le_bytes()), Ok((9, None)));
     }
 
+    #[test]
+    fn numbers_are_the_documented_ones() {
+        let text = include_str!("../../docs/FORMATS.md");
+        assert!(text.contains(&format!(
+            "**HELLO**: version u32 = {VERSION}, sender uuid, epoch u64, start id u64"
+        )));
+        let codes = [
+            (RefuseCode::Epoch, "a newer epoch of this sender is known"),
+            (RefuseCode::Version, "version;"),
+            (RefuseCode::Group, "group;"),
+            (RefuseCode::Busy, "too many connections"),
+            (RefuseCode::Sender, "this sender is refused"),
+            (RefuseCode::Storage, "the receiver cannot store now"),
+        ];
+        for (code, words) in codes {
+            assert!(text.contains(&format!("{} {words}", code as u32)), "{code:?}");
+        }
+        assert_eq!((HELD_LEN, ACK_LEN), (16 + 8 + 1, 16 + 8));
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_judged_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {

@@ -295,6 +295,12 @@ mod tests {
     }
 
     #[test]
+    fn length_is_the_documented_one() {
+        let row = format!("State of a file input, {STATE_LEN} bytes");
+        assert!(include_str!("../../../docs/FORMATS.md").contains(&row));
+    }
+
+    #[test]
     fn a_place_knows_its_file_again_after_growth_and_not_after_a_rewrite() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
