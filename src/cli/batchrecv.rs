@@ -1,0 +1,38 @@
+//! `hog batchrecv`: its flags, their defaults and reasons.
+
+use super::values::destination;
+use crate::exit::{ExitStatus, Failure};
+use crate::modes::batchrecv::{self, BatchrecvOptions};
+use crate::modes::store;
+use crate::stages::archive::ArchivePattern;
+use clap::Args;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Args)]
+pub(super) struct BatchrecvArgs {
+    /// Where to listen; port 0 takes any. The first line on stdout is the address, once senders may come.
+    #[arg(long, value_name = "ADDR:PORT", value_parser = destination)]
+    listen: String,
+    /// Where archives lie, with $GROUP and, perhaps, $DATE (local, as 2026.11.21) [default: /var/lib/hog/archive/$GROUP/$DATE]
+    #[arg(short, long, value_name = "DIR", value_parser = ArchivePattern::new)]
+    dir: Option<ArchivePattern>,
+    /// Directory of hogstat.db [default: $HOBBES_STORE_DIR, or /var/lib/hog/batchrecv]
+    #[arg(short = 'm', long, value_name = "STORE")]
+    store_dir: Option<PathBuf>,
+}
+
+impl BatchrecvArgs {
+    pub(super) fn run(self) -> Result<ExitStatus, Failure> {
+        batchrecv::run(&BatchrecvOptions {
+            listen: self.listen,
+            pattern: self.dir.map_or_else(default_archive, Ok)?,
+            store: self.store_dir.unwrap_or_else(|| store::default_store("batchrecv")),
+        })
+    }
+}
+
+/// Where archives lie when nothing is said of it.
+fn default_archive() -> Result<ArchivePattern, Failure> {
+    let directory = Path::new(store::STATE_DIRECTORY).join("archive");
+    ArchivePattern::new(&directory.display().to_string()).map_err(|words| Failure::new(ExitStatus::Usage, words))
+}

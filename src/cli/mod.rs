@@ -1,0 +1,95 @@
+//! The command line: every mode, flag, default and its reason. The manual is rendered from this.
+//!
+//! A mode's flags are in the file of its name; what several have in common is here. Nothing is done here: a command line that
+//! makes sense becomes the options of a mode.
+
+mod batchrecv;
+mod batchsend;
+mod cat;
+mod demo;
+mod engine;
+mod status;
+mod values;
+mod verify;
+
+use crate::exit::{ExitStatus, Failure};
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// A crash-safe, shared-memory log shipper.
+///
+/// Applications log records into shared-memory rings; `batchsend` drains the rings into a spool and ships it; `batchrecv` stores what comes.
+/// A record whose log call returned is in the receiver's archive exactly once, in order, whatever process is killed, whenever.
+#[derive(Debug, Parser)]
+#[command(name = "hog", version, max_term_width = 100, propagate_version = true)]
+pub struct Cli {
+    /// Say less: -q only warnings, -qq only errors.
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub quiet: u8,
+    #[command(subcommand)]
+    mode: Mode,
+}
+
+#[derive(Debug, Subcommand)]
+enum Mode {
+    /// Log each line of files or of stdin as a record
+    Engine(engine::EngineArgs),
+    /// Drain rings into a spool and ship it
+    #[command(alias = "send")]
+    Batchsend(batchsend::BatchsendArgs),
+    /// Receive what is shipped and store it
+    #[command(alias = "recv")]
+    Batchrecv(batchrecv::BatchrecvArgs),
+    /// Print the records of archives and spools
+    Cat(cat::CatArgs),
+    /// Check archives and spools, byte by byte
+    Verify(verify::VerifyArgs),
+    /// Say what a sender or receiver is doing
+    Status(status::StatusArgs),
+    /// Ship a file on this machine, killing sender and receiver on the way, and compare
+    Demo(demo::DemoArgs),
+}
+
+#[derive(Debug, Args)]
+struct ShmDir {
+    /// Where rings are. It must be tmpfs: rings must outlive processes, and cost no disk writes.
+    #[arg(long, value_name = "DIR", default_value = "/dev/shm")]
+    shm_dir: PathBuf,
+}
+
+impl Cli {
+    /// Does what was asked for.
+    ///
+    /// # Errors
+    /// What to print, and the status to end with.
+    pub fn run(self) -> Result<ExitStatus, Failure> {
+        match self.mode {
+            Mode::Engine(args) => args.run(),
+            Mode::Batchsend(args) => args.run(),
+            Mode::Batchrecv(args) => args.run(),
+            Mode::Cat(args) => args.run(),
+            Mode::Verify(args) => args.run(),
+            Mode::Status(args) => args.run(),
+            Mode::Demo(args) => args.run(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_original_s_mode_names_are_understood() {
+        assert!(Cli::try_parse_from(["hog", "send", "-g", "a", "--to", "b:1"]).is_ok());
+        assert!(Cli::try_parse_from(["hog", "recv", "--listen", "b:1"]).is_ok());
+        assert!(Cli::try_parse_from(["hog", "send", "-g", "a", "--to", "b"]).is_err());
+        assert!(Cli::try_parse_from(["hog", "send", "-g", ".a", "--to", "b:1"]).is_err());
+    }
+}

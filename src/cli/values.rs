@@ -1,0 +1,60 @@
+//! The words of the command line that are more than text: groups, sizes, times and destinations. What is none of them is
+//! refused here, before anything was touched.
+
+use crate::os::net;
+use bytesize::ByteSize;
+use std::time::Duration;
+
+/// The name of a group.
+pub(super) fn group(text: &str) -> Result<String, String> {
+    if hog_ring::is_group_name(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("a group is 1 to 64 of A-Z a-z 0-9 . _ - and does not begin with a dot".to_owned())
+    }
+}
+
+/// A number of bytes.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let size: ByteSize = text
+        .parse()
+        .map_err(|_| "expected a size: bytes, or a number with KiB, MiB, GiB, KB, MB or GB".to_owned())?;
+    Ok(size.as_u64())
+}
+
+/// A length of time.
+pub(super) fn time(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| "expected a time: a number with us, ms, s, m, h or d".to_owned())
+}
+
+/// HOST:PORT, with the host not yet looked up.
+pub(super) fn destination(text: &str) -> Result<String, String> {
+    net::host_and_port(text).map(|_| text.to_owned())
+}
+
+/// Each of `all` once, in the order of first mention.
+pub(super) fn without_repeats(all: Vec<String>) -> Vec<String> {
+    let mut once: Vec<String> = Vec::with_capacity(all.len());
+    for one in all {
+        if !once.contains(&one) {
+            once.push(one);
+        }
+    }
+    once
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_times_have_the_documented_units() {
+        assert_eq!(size("1MiB"), Ok(1 << 20));
+        assert_eq!(size("1MB"), Ok(1_000_000));
+        assert_eq!(size("512"), Ok(512));
+        assert!(size("much").is_err() && size("1 parsec").is_err());
+        assert_eq!(time("100ms"), Ok(Duration::from_millis(100)));
+        assert_eq!(time("2d"), Ok(Duration::from_secs(172_800)));
+        assert!(time("soon").is_err() && time("5").is_err());
+    }
+}

@@ -1,0 +1,25 @@
+//! `hog verify`: its flags, their defaults and reasons.
+
+use crate::exit::{ExitStatus, Failure};
+use crate::modes::verify::{self, VerifyFormat, VerifyOptions};
+use clap::Args;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub(super) struct VerifyArgs {
+    /// Segment files, or directories that are looked through for them
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    /// How to print the result
+    #[arg(long, value_enum, default_value = "text")]
+    format: VerifyFormat,
+}
+
+impl VerifyArgs {
+    pub(super) fn run(self) -> Result<ExitStatus, Failure> {
+        verify::run(&VerifyOptions {
+            paths: self.paths,
+            format: self.format,
+        })
+    }
+}
