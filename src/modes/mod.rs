@@ -5,6 +5,7 @@ pub mod batchrecv;
 pub mod batchsend;
 pub mod cat;
 pub mod demo;
+pub mod drainer;
 pub mod engine;
 pub mod recorder;
 pub mod status;

@@ -4,14 +4,14 @@
 //! writes hogstat.db. Every worker is supervised: what it holds in memory can be rebuilt from the spool.
 
 pub mod cursor;
-pub mod drainer;
 mod opening;
-pub mod rings;
 pub mod shipper;
 
 use crate::exit::{ExitStatus, Failure, chain};
 use crate::formats::codec::Compression;
 use crate::formats::lock_record::SpoolIdentity;
+use crate::modes::drainer::rings::RingSet;
+use crate::modes::drainer::{Drainer, DrainerReport};
 use crate::modes::recorder::{Acknowledged, Recorder};
 use crate::modes::stop::Stop;
 use crate::modes::store::{self, Store};
@@ -21,11 +21,9 @@ use crate::os::lock::DirectoryLock;
 use crate::os::process;
 use crate::stages::spool::{Spool, SpoolIndex};
 use crossbeam::channel::{Sender, unbounded};
-use drainer::{Drainer, DrainerReport};
 use hog_ring::doorbell::Doorbell;
 use hogstat::{RegionState, Role};
 use opening::{OpenedGroup, open_group};
-use rings::RingSet;
 use shipper::{Shipper, ShipperOptions};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

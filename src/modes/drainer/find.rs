@@ -4,7 +4,7 @@ use super::Drainer;
 use crate::formats::body::GapReason;
 use crate::formats::frame::END_SPAN;
 use crate::formats::table::StreamState;
-use crate::modes::batchsend::rings::{Found, RingHandle};
+use crate::modes::drainer::rings::{Found, RingHandle};
 use crate::modes::recorder::RegionMet;
 use hog_ring::reader::Liveness;
 use std::time::{Duration, Instant};

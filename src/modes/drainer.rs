@@ -6,10 +6,11 @@
 
 mod ends;
 mod find;
+pub mod rings;
 mod take;
 
 use crate::ids::StreamId;
-use crate::modes::batchsend::rings::RingSet;
+use crate::modes::drainer::rings::RingSet;
 use crate::modes::recorder::Recorder;
 use crate::modes::stop::Stop;
 use crate::seglog::batch::FrameBatch;
