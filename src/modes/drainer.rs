@@ -1,26 +1,30 @@
-//! The drainer of a group: the one reader of its rings and the one writer of its spool.
+//! The drainer of a group: the one reader of its rings and the one writer of its log, a spool or an archive ([`GroupLog`]).
 //!
 //! A pass reads every tail, asks [`Drain`] in which order to take, copies records from the rings into one batch, appends that with one write, and
-//! only then advances the heads: append, then advance. Whatever instant it is killed at, the spool says up to where each ring was taken, and
+//! only then advances the heads: append, then advance. Whatever instant it is killed at, the log says up to where each ring was taken, and
 //! the next drainer goes on there.
 
 mod ends;
 mod find;
+pub mod log;
+pub mod opening;
 pub mod rings;
 mod take;
 
 use crate::ids::StreamId;
-use crate::modes::drainer::rings::RingSet;
 use crate::modes::recorder::Recorder;
 use crate::modes::stop::Stop;
+use crate::modes::supervise;
 use crate::seglog::batch::FrameBatch;
 use crate::seglog::writer::AppendError;
 use crate::stages::drain::{Drain, Plan};
-use crate::stages::spool::Spool;
 use hog_ring::doorbell::Doorbell;
+use log::GroupLog;
+use rings::RingSet;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use take::Taken;
 use tracing::{info, warn};
@@ -41,23 +45,23 @@ const MUCH: usize = 256 * 1024;
 pub struct DrainerReport {
     /// Raised by each pass: the heartbeat of the data path.
     pub passes: AtomicU64,
-    /// All that was in the rings at the first look is in the spool; see [`DrainerReport::goal`].
+    /// All that was in the rings at the first look is in the log; see [`DrainerReport::goal`].
     pub caught_up: AtomicBool,
     /// Where the streams stood when it had caught up.
     pub goal: std::sync::Mutex<HashMap<StreamId, u64>>,
-    /// Positions that a sync of the spool has covered, to be published to the rings.
+    /// Positions that a sync of the log has covered, to be published to the rings.
     pub synced: std::sync::Mutex<HashMap<StreamId, u64>>,
 }
 
 /// The drainer of one group.
-pub struct Drainer {
+pub struct Drainer<L> {
     group: String,
-    spool: Spool,
+    log: L,
     rings: RingSet,
     doorbell: Doorbell,
     drain: Drain,
     batch: FrameBatch,
-    /// Heads to advance once the batch is in the spool.
+    /// Heads to advance once the batch is in the log.
     advances: Vec<(StreamId, u64)>,
     /// Positions at which a life began that the plan knows of.
     lives: HashMap<StreamId, u64>,
@@ -71,12 +75,12 @@ pub struct Drainer {
     owners_due: Instant,
 }
 
-impl Drainer {
-    /// A drainer that puts `rings` into `spool`.
+impl<L: GroupLog> Drainer<L> {
+    /// A drainer that puts `rings` into `log`.
     #[must_use]
     pub fn new(
         group: &str,
-        spool: Spool,
+        log: L,
         rings: RingSet,
         doorbell: Doorbell,
         recorder: Recorder,
@@ -86,7 +90,7 @@ impl Drainer {
         let now = Instant::now();
         Self {
             group: group.to_owned(),
-            spool,
+            log,
             rings,
             doorbell,
             drain: Drain::default(),
@@ -103,17 +107,47 @@ impl Drainer {
         }
     }
 
-    /// The spool, for a drainer that is built after this one failed.
-    #[must_use]
-    pub fn spool(&self) -> &Spool {
-        &self.spool
+    /// Runs it in a thread of its own until it is time to stop. One that failed is followed by another, built from what the log says.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn spawn(mut self) -> std::io::Result<JoinHandle<()>> {
+        let (title, stop, recorder) = (
+            format!("drain {}", self.group),
+            self.stop.clone(),
+            self.recorder.clone(),
+        );
+        let mut has_failed = false;
+        supervise::spawn(&title, &stop, &recorder, move || {
+            if has_failed {
+                self = self.anew()?;
+            }
+            has_failed = true; // until it returns
+            self.run()
+        })
+    }
+
+    /// A drainer that knows nothing but what is on the disk and in the rings.
+    fn anew(&self) -> Result<Self, String> {
+        let log = self.log.reopen()?;
+        let directory = self.rings.directory();
+        let doorbell = Doorbell::open(directory).map_err(|error| error.to_string())?;
+        Ok(Self::new(
+            &self.group,
+            log,
+            RingSet::new(directory),
+            doorbell,
+            self.recorder.clone(),
+            Arc::clone(&self.report),
+            self.stop.clone(),
+        ))
     }
 
     /// Drains until it is time to stop.
     ///
     /// # Errors
-    /// What ended it, in words; a new drainer is then built from the spool.
-    pub fn run(&mut self) -> Result<(), String> {
+    /// What ended it, in words; a new drainer is then built from the log.
+    fn run(&mut self) -> Result<(), String> {
         self.scan()?;
         self.first_tails = Some(
             self.rings
@@ -139,7 +173,7 @@ impl Drainer {
             }
         }
         self.pass()?;
-        self.spool.finish().map_err(|error| crate::exit::chain(&error))
+        self.log.finish().map_err(|error| crate::exit::chain(&error))
     }
 
     /// Takes what the rings have, once; says how many bytes.
@@ -202,30 +236,33 @@ impl Drainer {
             return Ok(0);
         }
         let mut said = false;
-        while let Err(error) = self.spool.append(&mut self.batch) {
+        while let Err(error) = self.log.append(&mut self.batch) {
             if let AppendError::Disk(error) = &error {
                 if !said {
                     warn!(
-                        "group {}: the spool takes nothing, producers wait: {}",
+                        "group {}: the {} takes nothing, producers wait: {}",
                         self.group,
+                        L::NAME,
                         crate::exit::chain(error)
                     );
-                    self.recorder
-                        .fault(&format!("spool of group {}", self.group), &crate::exit::chain(error));
+                    self.recorder.fault(
+                        &format!("{} of group {}", L::NAME, self.group),
+                        &crate::exit::chain(error),
+                    );
                     said = true;
                 }
-                self.spool
+                self.log
                     .abandon_failed_segment()
                     .map_err(|error| crate::exit::chain(&error))?;
             } else {
                 return Err(crate::exit::chain(&error));
             }
             if self.stop.wait(APPEND_PAUSE) {
-                return Err("stopped while the spool took nothing".to_owned());
+                return Err(format!("stopped while the {} took nothing", L::NAME));
             }
         }
         if said {
-            info!("group {}: the spool takes records again", self.group);
+            info!("group {}: the {} takes records again", self.group, L::NAME);
         }
         for (stream, to) in self.advances.drain(..) {
             if let Some(ring) = self.rings.get(stream) {
@@ -258,7 +295,7 @@ impl Drainer {
         }
     }
 
-    /// Says so once everything that was there at the first look is in the spool.
+    /// Says so once everything that was there at the first look is in the log.
     fn note_progress(&mut self) {
         let Some(first) = &self.first_tails else { return };
         let reached = first.iter().all(|(stream, tail)| {
@@ -269,7 +306,7 @@ impl Drainer {
         if reached {
             self.first_tails = None;
             let goal = self
-                .spool
+                .log
                 .table()
                 .streams
                 .iter()

@@ -6,6 +6,7 @@
 pub mod cursor;
 mod opening;
 pub mod shipper;
+mod spooled;
 
 use crate::exit::{ExitStatus, Failure, chain};
 use crate::formats::codec::Compression;
@@ -21,7 +22,6 @@ use crate::os::lock::DirectoryLock;
 use crate::os::process;
 use crate::stages::spool::{Spool, SpoolIndex};
 use crossbeam::channel::{Sender, unbounded};
-use hog_ring::doorbell::Doorbell;
 use hogstat::{RegionState, Role};
 use opening::{OpenedGroup, open_group};
 use shipper::{Shipper, ShipperOptions};
@@ -142,11 +142,11 @@ pub fn run(options: &BatchsendOptions) -> Result<ExitStatus, Failure> {
             stop.set();
         }
     }
-    join_all(workers, Instant::now() + END_WITHIN);
+    supervise::join_all(workers, Instant::now() + END_WITHIN);
     let degraded = recorder.is_degraded();
     drop(recorder);
     recorder_stop.set();
-    join_all(vec![recorder_thread], Instant::now() + Duration::from_secs(1));
+    supervise::join_all(vec![recorder_thread], Instant::now() + Duration::from_secs(1));
     drop((held, lock));
     match failure {
         Some(failure) => Err(failure),
@@ -168,18 +168,6 @@ impl Group {
     }
 }
 
-/// Waits for threads to end, but no longer than until `deadline`: what they hold is safe at any instant.
-fn join_all(threads: Vec<JoinHandle<()>>, deadline: Instant) {
-    for thread in threads {
-        while !thread.is_finished() && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        if thread.is_finished() {
-            let _ = thread.join();
-        }
-    }
-}
-
 /// Starts the drainer and the shippers of a group.
 fn start_group(
     options: &BatchsendOptions,
@@ -189,30 +177,22 @@ fn start_group(
     on_fatal: &Fatal,
     workers: &mut Vec<JoinHandle<()>>,
 ) -> std::io::Result<(Group, DirectoryLock)> {
-    let OpenedGroup {
-        name,
-        spool,
-        ring_directory,
-        ring_lock,
-        doorbell,
-        ..
-    } = group;
+    let OpenedGroup { name, spool, rings, .. } = group;
     let (index, identity, report) = (
         Arc::clone(spool.index()),
         spool.identity(),
         Arc::new(DrainerReport::default()),
     );
-    let ring_set = RingSet::new(&ring_directory);
-    let first = Drainer::new(
+    let drainer = Drainer::new(
         &name,
         spool,
-        ring_set,
-        doorbell,
+        RingSet::new(&rings.directory),
+        rings.doorbell,
         recorder.clone(),
         Arc::clone(&report),
         stop.clone(),
     );
-    workers.push(start_drainer(&name, &ring_directory, first, recorder, stop, &report)?);
+    workers.push(drainer.spawn()?);
     let start_id = fastrand::u64(..);
     let connections = Arc::new(AtomicU64::new(0));
     for destination in index.destinations() {
@@ -236,40 +216,7 @@ fn start_group(
         let title = format!("ship {name} to {destination}");
         workers.push(supervise::spawn(&title, stop, recorder, move || shipper.run())?);
     }
-    Ok((Group { name, index, report }, ring_lock))
-}
-
-/// Starts the drainer. One that failed is followed by another, built from what the spool says.
-fn start_drainer(
-    name: &str,
-    ring_directory: &Path,
-    first: Drainer,
-    recorder: &Recorder,
-    stop: &Stop,
-    report: &Arc<DrainerReport>,
-) -> std::io::Result<JoinHandle<()>> {
-    let mut drainer = first;
-    let mut has_failed = false;
-    let (group, directory) = (name.to_owned(), ring_directory.to_owned());
-    let (again, report, stop_again) = (recorder.clone(), Arc::clone(report), stop.clone());
-    supervise::spawn(&format!("drain {name}"), stop, recorder, move || {
-        if has_failed {
-            let spool = drainer.spool().reopen().map_err(|error| chain(&error))?;
-            let doorbell = Doorbell::open(&directory).map_err(|error| error.to_string())?;
-            let rings = RingSet::new(&directory);
-            drainer = Drainer::new(
-                &group,
-                spool,
-                rings,
-                doorbell,
-                again.clone(),
-                Arc::clone(&report),
-                stop_again.clone(),
-            );
-        }
-        has_failed = true; // until it returns
-        drainer.run()
-    })
+    Ok((Group { name, index, report }, rings.lock))
 }
 
 /// Syncs the spools now and then, and tells the drainers up to where.

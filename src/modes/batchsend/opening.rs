@@ -1,38 +1,26 @@
 //! Opening a group: its locks, its spool, who is owed what, and what earlier sessions left that is gone.
 
 use super::{BatchsendOptions, spool_directory};
-use crate::exit::{ExitStatus, Failure, chain};
+use crate::exit::{ExitStatus, Failure};
 use crate::formats::lock_record::SpoolIdentity;
-use crate::formats::table::{StreamState, Table};
-use crate::ids::StreamId;
 use crate::limits::SEGMENT_BYTES;
+use crate::modes::drainer::opening::{LostRegion, OpenedRings, lost_regions, open_rings};
 use crate::modes::store::{Store, database_failure, lock_failure};
 use crate::os::clock;
 use crate::os::disk;
 use crate::os::lock::DirectoryLock;
 use crate::stages::spool::{REFUSED, Spool, SpoolError, SpoolIndex};
-use hog_ring::GroupOptions;
-use hog_ring::doorbell::Doorbell;
-use hogstat::{NewSpool, RegionState};
+use hogstat::NewSpool;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use tracing::warn;
-
-/// A region of an earlier session whose ring is nowhere.
-pub(super) struct LostRegion {
-    pub(super) ring: uuid::Uuid,
-    pub(super) position: u64,
-    pub(super) words: String,
-}
 
 /// A group whose locks and spool are had.
 pub(super) struct OpenedGroup {
     pub(super) name: String,
     pub(super) spool: Spool,
-    pub(super) ring_directory: PathBuf,
-    pub(super) ring_lock: DirectoryLock,
-    pub(super) doorbell: Doorbell,
+    pub(super) rings: OpenedRings,
     pub(super) lost: Vec<LostRegion>,
 }
 
@@ -43,18 +31,7 @@ impl OpenedGroup {
 }
 
 pub(super) fn open_group(options: &BatchsendOptions, store: &mut Store, group: &str) -> Result<OpenedGroup, Failure> {
-    let rings = GroupOptions::new(group)
-        .shm_dir(&options.shm_dir)
-        .open()
-        .map_err(|error| ring_failure(&error))?;
-    let ring_directory = rings.directory().to_owned();
-    let ring_lock = DirectoryLock::take(&ring_directory).map_err(|error| lock_failure(&error))?;
-    let doorbell = Doorbell::open(&ring_directory).map_err(|error| {
-        Failure::new(
-            ExitStatus::Failed,
-            format!("cannot open the doorbell in {}: {error}", ring_directory.display()),
-        )
-    })?;
+    let rings = open_rings(group, &options.shm_dir)?;
     let directory = spool_directory(&options.spool, group);
     disk::make_directory(&directory).map_err(|error| Failure::of(&error))?;
     let directory = std::fs::canonicalize(&directory).map_err(|error| {
@@ -87,13 +64,11 @@ pub(super) fn open_group(options: &BatchsendOptions, store: &mut Store, group: &
             .record_fault(store.session, &directory.display().to_string(), damage, clock::now_db())
             .map_err(|error| database_failure(&error))?;
     }
-    let lost = lost_regions(store, group, &ring_directory, opened.spool.table())?;
+    let lost = lost_regions(store, group, &rings.directory, opened.spool.table())?;
     Ok(OpenedGroup {
         name: group.to_owned(),
         spool: opened.spool,
-        ring_directory,
-        ring_lock,
-        doorbell,
+        rings,
         lost,
     })
 }
@@ -134,70 +109,6 @@ fn owed_to(
         owed.insert(run.epoch, destinations);
     }
     Ok(owed)
-}
-
-/// The regions that earlier sessions left unfinished and whose memory is gone.
-fn lost_regions(
-    store: &mut Store,
-    group: &str,
-    ring_directory: &Path,
-    table: &Table,
-) -> Result<Vec<LostRegion>, Failure> {
-    let unfinished = store
-        .stat
-        .unfinished_regions(group)
-        .map_err(|error| database_failure(&error))?;
-    if unfinished.is_empty() {
-        return Ok(Vec::new());
-    }
-    let here: Vec<_> = hog_ring::ring_files(ring_directory)
-        .map_err(|error| {
-            Failure::new(
-                ExitStatus::Failed,
-                format!("cannot list {}: {error}", ring_directory.display()),
-            )
-        })?
-        .iter()
-        .filter_map(|path| hog_ring::reader::RingReader::open(path).ok())
-        .map(|ring| ring.identity().uuid)
-        .collect();
-    let mut lost = Vec::new();
-    for region in unfinished.into_iter().filter(|region| !here.contains(&region.ring)) {
-        let held = table.streams.get(&StreamId(region.ring));
-        let position = held.map_or(region.position, |held| held.end.max(region.position));
-        if held.is_some_and(|held| held.state == StreamState::Ended) {
-            // Killed between the ring's end and the note of it.
-            let ended = store.stat.region_state(
-                store.session,
-                region.ring,
-                RegionState::Ended,
-                position,
-                clock::now_db(),
-            );
-            ended.map_err(|error| database_failure(&error))?;
-            continue;
-        }
-        let words = format!(
-            "the memory of ring {} ({}) of group {group} is gone; it was drained up to position {position}, and what was \
-             logged beyond is lost",
-            region.name, region.path
-        );
-        warn!("{words}");
-        lost.push(LostRegion {
-            ring: region.ring,
-            position,
-            words,
-        });
-    }
-    Ok(lost)
-}
-
-fn ring_failure(error: &hog_ring::Error) -> Failure {
-    let status = match error {
-        hog_ring::Error::NotTmpfs { .. } => ExitStatus::Unsafe,
-        _ => ExitStatus::Failed,
-    };
-    Failure::new(status, chain(error))
 }
 
 fn spool_failure(error: &SpoolError) -> Failure {

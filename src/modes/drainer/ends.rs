@@ -1,10 +1,11 @@
 //! How rings end: their owners die or leave, they are ended or kept for an heir, lost in part, condemned, unlinked.
 
 use super::Drainer;
+use super::log::GroupLog;
 use crate::formats::body::{Attach, End, Gap, GapReason};
 use crate::formats::definitions::Definitions;
 use crate::formats::frame::{END_SPAN, FrameHeader, Kind};
-use crate::ids::{OwnerId, StreamId};
+use crate::ids::StreamId;
 use crate::limits::APPEND_MAX;
 use crate::os::clock;
 use hog_ring::reader::{Condemnation, Liveness, RingFault};
@@ -15,7 +16,7 @@ use tracing::warn;
 /// How often owners of silent rings are looked at.
 const OWNERS_EVERY: Duration = Duration::from_millis(20);
 
-impl Drainer {
+impl<L: GroupLog> Drainer<L> {
     /// Puts a GAP for `from..to` into the batch and reports the loss.
     pub(super) fn lose(&mut self, stream: StreamId, from: u64, to: u64, reason: GapReason, words: &str) {
         self.attach_if_new(stream);
@@ -65,7 +66,7 @@ impl Drainer {
         self.batch.push(header, &body);
     }
 
-    /// Puts ATTACH in front of a stream's first frame in this spool.
+    /// Puts ATTACH in front of a stream's first frame in this log.
     pub(super) fn attach_if_new(&mut self, stream: StreamId) {
         let Some(ring) = self.rings.get_mut(stream) else { return };
         if ring.attached {
@@ -77,7 +78,7 @@ impl Drainer {
             producer: identity.name.clone(),
             created: identity.created,
             boot: identity.boot,
-            sender: OwnerId::NIL,
+            sender: self.log.sender(),
             definitions: Definitions::default(),
         };
         let body = attach.encode();
@@ -147,7 +148,7 @@ impl Drainer {
         self.push_end(stream);
     }
 
-    /// The ring's stream has its END in the spool: the file goes. A condemned ring stays while its producer lives, which holds its lock; so
+    /// The ring's stream has its END in the log: the file goes. A condemned ring stays while its producer lives, which holds its lock; so
     /// does one that cannot be deleted now. It is tried again when owners are looked at.
     pub(super) fn unlink(&mut self, stream: StreamId) {
         let Some(ring) = self.rings.get_mut(stream) else { return };

@@ -1,10 +1,11 @@
 //! How rings are found: the scan of the directory, and the look that comes before a life begins.
 
 use super::Drainer;
+use super::log::GroupLog;
+use super::rings::{Found, RingHandle};
 use crate::formats::body::GapReason;
 use crate::formats::frame::END_SPAN;
 use crate::formats::table::StreamState;
-use crate::modes::drainer::rings::{Found, RingHandle};
 use crate::modes::recorder::RegionMet;
 use hog_ring::reader::Liveness;
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use tracing::warn;
 /// How often the directory is looked through though no change was announced.
 const SCAN_EVERY: Duration = Duration::from_millis(250);
 
-impl Drainer {
+impl<L: GroupLog> Drainer<L> {
     /// Looks through the directory for rings that are not known yet.
     pub(super) fn scan(&mut self) -> Result<(), String> {
         self.changes = self.doorbell.changes();
@@ -35,12 +36,7 @@ impl Drainer {
     fn enter(&mut self, mut ring: RingHandle) {
         let stream = ring.stream();
         let head = ring.reader.head();
-        let held = self
-            .spool
-            .table()
-            .streams
-            .get(&stream)
-            .map(|held| (held.end, held.state));
+        let held = self.log.table().streams.get(&stream).map(|held| (held.end, held.state));
         if let Some((end, StreamState::Ended)) = held {
             // Killed between END and unlink.
             ring.drained = end - END_SPAN;
@@ -52,7 +48,7 @@ impl Drainer {
         ring.attached = held.is_some();
         let end = held.map_or(head, |(end, _)| end);
         ring.drained = end;
-        let life = self.spool.table().streams.get(&stream).map_or(0, |held| held.life);
+        let life = self.log.table().streams.get(&stream).map_or(0, |held| held.life);
         ring.born = ring.reader.identity().created.max(life);
         if end > head {
             ring.reader.advance(end); // killed between append and advance
@@ -77,14 +73,12 @@ impl Drainer {
         }
     }
 
-    /// Tells the shippers which rings there are, so that they let receivers forget the others; not while a ring cannot be read.
-    pub(super) fn share_rings(&self) {
-        if !self.rings.knows_all() {
-            return;
+    /// Tells the log which rings there are, so that the others can be forgotten; not while a ring cannot be read.
+    pub(super) fn share_rings(&mut self) {
+        if self.rings.knows_all() {
+            self.log
+                .know_rings(self.rings.iter().map(|(stream, _)| stream).collect());
         }
-        self.spool
-            .index()
-            .set_rings(self.rings.iter().map(|(stream, _)| stream).collect());
     }
 
     /// Looks through the directory, and at the owners of the lives born before `before`.

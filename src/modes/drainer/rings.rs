@@ -12,15 +12,15 @@ use std::path::{Path, PathBuf};
 pub struct RingHandle {
     /// The mapped ring.
     pub reader: RingReader,
-    /// Position up to which it is in the spool, or in the batch that goes there next.
+    /// Position up to which it is in the log, or in the batch that goes there next.
     pub drained: u64,
     /// Age of the life at `drained`.
     pub born: u64,
-    /// The spool has its ATTACH.
+    /// The log has its ATTACH.
     pub attached: bool,
-    /// END is in the batch, or in the spool.
+    /// END is in the batch, or in the log.
     pub ending: bool,
-    /// END is in the spool: the file goes as soon as it can.
+    /// END is in the log: the file goes as soon as it can.
     pub ended: bool,
     /// It could not be deleted, and that was said.
     pub unlink_failed: bool,
@@ -82,6 +82,12 @@ impl RingSet {
             seen: HashMap::new(),
             refused: HashSet::new(),
         }
+    }
+
+    /// Where they are.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// All rings.

@@ -1,6 +1,7 @@
 //! Taking: copies of records, judged, cut at lives and transactions, on their way into the batch.
 
 use super::Drainer;
+use super::log::GroupLog;
 use crate::formats::body::GapReason;
 use crate::formats::frame::{self, FrameHeader, HEADER_LEN, Kind};
 use crate::ids::StreamId;
@@ -20,7 +21,7 @@ pub(super) enum Taken {
     NewLife,
 }
 
-impl Drainer {
+impl<L: GroupLog> Drainer<L> {
     /// Copies records of one ring into the batch.
     pub(super) fn take(&mut self, stream: StreamId) -> Taken {
         self.attach_if_new(stream);
@@ -88,7 +89,7 @@ impl Drainer {
         Taken::Some
     }
 
-    /// Finishes the DATA frame that was begun at `at`, with ATTACH in front of it if the stream is new to the spool.
+    /// Finishes the DATA frame that was begun at `at`, with ATTACH in front of it if the stream is new to the log.
     fn finish_take(&mut self, stream: StreamId, at: usize, from: u64, taken: usize, statements: bool) {
         if taken == 0 {
             self.batch.cancel(at);

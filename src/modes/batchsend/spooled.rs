@@ -1,0 +1,44 @@
+//! The spool as what the drainer appends to.
+
+use crate::exit::chain;
+use crate::formats::table::Table;
+use crate::ids::{OwnerId, StreamId};
+use crate::modes::drainer::log::GroupLog;
+use crate::os::disk::DiskError;
+use crate::seglog::batch::FrameBatch;
+use crate::seglog::writer::AppendError;
+use crate::stages::spool::Spool;
+use std::collections::HashSet;
+
+impl GroupLog for Spool {
+    const NAME: &'static str = "spool";
+
+    fn table(&self) -> &Table {
+        Self::table(self)
+    }
+
+    /// Nobody: the shipper puts the spool's uuid into the ATTACH that it sends.
+    fn sender(&self) -> OwnerId {
+        OwnerId::NIL
+    }
+
+    fn append(&mut self, batch: &mut FrameBatch) -> Result<(), AppendError> {
+        Self::append(self, batch)
+    }
+
+    fn abandon_failed_segment(&mut self) -> Result<(), DiskError> {
+        Self::abandon_failed_segment(self)
+    }
+
+    fn know_rings(&mut self, rings: HashSet<StreamId>) {
+        self.index().set_rings(rings);
+    }
+
+    fn finish(&mut self) -> Result<(), AppendError> {
+        Self::finish(self)
+    }
+
+    fn reopen(&self) -> Result<Self, String> {
+        Self::reopen(self).map_err(|error| chain(&error))
+    }
+}

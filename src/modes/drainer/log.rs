@@ -1,0 +1,50 @@
+//! What a drainer appends to: the log of one group, be it the spool that is shipped from or the archive of this host.
+//!
+//! The drainer asks the log up to where it holds each stream, appends with one call, and advances heads only after that call returned. Whatever else
+//! becomes of what was appended (who reads it, when it is synced or deleted) is the log's own affair.
+
+use crate::formats::table::Table;
+use crate::ids::{OwnerId, StreamId};
+use crate::os::disk::DiskError;
+use crate::seglog::batch::FrameBatch;
+use crate::seglog::writer::AppendError;
+use std::collections::HashSet;
+
+/// The log of a group, held by the drainer, the one that appends to it.
+pub trait GroupLog: Send + Sized + 'static {
+    /// What people call it.
+    const NAME: &'static str;
+
+    /// What it holds of every stream.
+    fn table(&self) -> &Table;
+
+    /// Whom its ATTACH frames name as the sender of their streams.
+    fn sender(&self) -> OwnerId;
+
+    /// Appends the frames of `batch`. They survive this process when it returns; when they survive a loss of power is not said.
+    ///
+    /// # Errors
+    /// When the disk refuses: nothing was accepted, and the same batch may be appended again.
+    fn append(&mut self, batch: &mut FrameBatch) -> Result<(), AppendError>;
+
+    /// After a sync failed: nothing more goes into the segment that failed.
+    ///
+    /// # Errors
+    /// When a new one cannot be begun.
+    fn abandon_failed_segment(&mut self) -> Result<(), DiskError>;
+
+    /// Learns which rings there are, all of them: a stream without a ring that has ended cannot come back.
+    fn know_rings(&mut self, rings: HashSet<StreamId>);
+
+    /// Finishes the active segment.
+    ///
+    /// # Errors
+    /// When the disk refuses; the segment then ends without SEAL.
+    fn finish(&mut self) -> Result<(), AppendError>;
+
+    /// The same log for a drainer that is built after one failed: what it holds is read from the disk again.
+    ///
+    /// # Errors
+    /// When the disk refuses, in words.
+    fn reopen(&self) -> Result<Self, String>;
+}
