@@ -1,9 +1,13 @@
-//! The account that drainer and shippers share: which segments there are, how far each is whole, which streams lie in it, and who still needs it.
+//! The account that drainer and shippers share: which segments there are, how far each is whole, which streams lie in it. Who still needs it is
+//! in [`debt`].
+
+mod debt;
+
+pub use debt::Unacknowledged;
 
 use crate::formats::frame::Kind;
 use crate::formats::table::{StreamState, Table};
 use crate::ids::StreamId;
-use crate::os::disk;
 use crate::seglog::batch::FrameBatch;
 use crate::seglog::reader::{Head, SegmentError, SegmentReader};
 use crate::seglog::recovery::{self, Event, SegmentFile};
@@ -14,7 +18,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tracing::warn;
 
 /// A segment of the spool, as its readers need to know it.
 #[derive(Clone, Debug)]
@@ -79,15 +82,6 @@ struct IndexState {
     watches: Vec<Arc<Watch>>,
 }
 
-/// What a destination has not acknowledged yet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Unacknowledged {
-    /// Bytes of positions.
-    pub bytes: u64,
-    /// When the oldest segment with some of them was begun to be filled, nanoseconds since 1970.
-    pub oldest: Option<u64>,
-}
-
 /// A shipper that sleeps until enough was appended.
 pub struct Watch {
     wake_at: AtomicU64,
@@ -148,22 +142,6 @@ impl SpoolIndex {
         }
     }
 
-    /// All destinations that are owed anything: those of this session and of the sessions whose segments are still here.
-    #[must_use]
-    pub fn destinations(&self) -> Vec<String> {
-        let state = self.lock();
-        let mut all: Vec<String> = Vec::new();
-        let epochs = std::iter::once(state.epoch).chain(state.segments.values().map(|segment| segment.epoch));
-        for epoch in epochs {
-            for destination in state.owed_to.get(&epoch).into_iter().flatten() {
-                if !all.contains(destination) {
-                    all.push(destination.clone());
-                }
-            }
-        }
-        all
-    }
-
     /// The first segment at or behind `number`.
     #[must_use]
     pub fn segment_from(&self, number: u64) -> Option<SegmentAt> {
@@ -176,74 +154,6 @@ impl SpoolIndex {
             limit: entry.open.as_ref().map_or(u64::MAX, |open| open.accepted()),
             is_active: Some(*number) == newest,
         })
-    }
-
-    /// Whether `destination` is owed what segment `number` holds of `stream`.
-    #[must_use]
-    pub fn is_owed(&self, destination: &str, number: u64, stream: StreamId) -> bool {
-        let state = self.lock();
-        state
-            .segments
-            .get(&number)
-            .is_some_and(|segment| state.is_owed(destination, segment, stream))
-    }
-
-    /// Whether `destination` is owed anything of segment `number` beyond what `has` says it has.
-    #[must_use]
-    pub fn needs_segment(&self, destination: &str, number: u64, has: impl Fn(StreamId) -> u64) -> bool {
-        let state = self.lock();
-        state.segments.get(&number).is_some_and(|segment| {
-            segment
-                .streams
-                .iter()
-                .any(|(stream, (_, end))| state.is_owed(destination, segment, *stream) && has(*stream) < *end)
-        })
-    }
-
-    /// Notes what `destination` has on its disk, and deletes the segments that nobody needs any more.
-    pub fn acknowledge(&self, destination: &str, acked: &[(StreamId, u64)]) {
-        let mut state = self.lock();
-        let known = state.acked.entry(destination.to_owned()).or_default();
-        for (stream, position) in acked {
-            let place = known.entry(*stream).or_default();
-            *place = (*place).max(*position);
-        }
-        state.delete_delivered();
-    }
-
-    /// Deletes the segments that nobody needs any more.
-    pub fn delete_delivered(&self) {
-        self.lock().delete_delivered();
-    }
-
-    /// What `destination` acknowledged, by stream.
-    #[must_use]
-    pub fn acknowledged_by(&self, destination: &str) -> Vec<(StreamId, u64)> {
-        let state = self.lock();
-        state
-            .acked
-            .get(destination)
-            .into_iter()
-            .flatten()
-            .map(|(stream, position)| (*stream, *position))
-            .collect()
-    }
-
-    /// Counts deletions of segments.
-    #[must_use]
-    pub fn deletions(&self) -> u64 {
-        self.lock().deletions
-    }
-
-    /// Which of `streams` have no frame here and no ring: the receiver may forget them. None before the rings are known.
-    #[must_use]
-    pub fn forgettable(&self, streams: impl Iterator<Item = StreamId>) -> Vec<StreamId> {
-        let state = self.lock();
-        if state.rings_known {
-            streams.filter(|stream| !state.is_present(*stream)).collect()
-        } else {
-            Vec::new()
-        }
     }
 
     /// Whether the shm directory has been looked through.
@@ -274,44 +184,6 @@ impl SpoolIndex {
         ends.filter(|(stream, _)| !is_doubtful(stream))
             .map(|(stream, (_, end))| (*stream, *end))
             .collect()
-    }
-
-    /// Whether every destination of this session has acknowledged the streams up to `goal`, and everybody all that older sessions left.
-    #[must_use]
-    pub fn is_delivered_up_to(&self, goal: &HashMap<StreamId, u64>) -> bool {
-        let state = self.lock();
-        state
-            .segments
-            .values()
-            .all(|segment| state.is_delivered_up_to(segment, Some(goal)))
-    }
-
-    /// Bytes of positions that are still to be acknowledged, by destination, and the time of draining of the oldest of them.
-    #[must_use]
-    pub fn unacknowledged(&self) -> HashMap<String, Unacknowledged> {
-        let state = self.lock();
-        let mut all: HashMap<String, Unacknowledged> = HashMap::new();
-        for segment in state.segments.values() {
-            for destination in state.owed_destinations(segment) {
-                let mut bytes = 0;
-                for (stream, (start, end)) in &segment.streams {
-                    if state.is_owed(destination, segment, *stream) {
-                        let acked = state
-                            .acked
-                            .get(destination)
-                            .and_then(|acked| acked.get(stream))
-                            .copied();
-                        bytes += end.saturating_sub(acked.unwrap_or(0).max(*start));
-                    }
-                }
-                let entry = all.entry(destination.clone()).or_default();
-                entry.bytes += bytes;
-                if bytes > 0 && entry.oldest.is_none() {
-                    entry.oldest = Some(segment.oldest);
-                }
-            }
-        }
-        all
     }
 
     /// The index of the spool in `directory`, which somebody else holds or nobody, for reports.
@@ -391,26 +263,6 @@ impl SpoolIndex {
         self.lock().is_present(stream)
     }
 
-    /// Takes in what is recorded of a destination's acknowledgements, for reports.
-    pub fn know_acknowledged(&self, destination: &str, acked: HashMap<uuid::Uuid, u64>) {
-        let acked = acked
-            .into_iter()
-            .map(|(stream, position)| (StreamId(stream), position))
-            .collect();
-        self.lock().acked.insert(destination.to_owned(), acked);
-    }
-
-    /// The runs whose segments are here.
-    #[must_use]
-    pub fn epochs(&self) -> HashSet<u64> {
-        self.lock().segments.values().map(|segment| segment.epoch).collect()
-    }
-
-    /// Names whom the segments of `epoch` are owed to.
-    pub fn set_owed(&self, epoch: u64, destinations: Vec<String>) {
-        self.lock().owed_to.insert(epoch, destinations);
-    }
-
     /// Where each stream ends in the segments that are here.
     #[must_use]
     pub fn ends(&self) -> HashMap<StreamId, u64> {
@@ -464,62 +316,8 @@ impl SpoolIndex {
 }
 
 impl IndexState {
-    fn is_owed(&self, destination: &str, segment: &SegmentEntry, stream: StreamId) -> bool {
-        let names = |epoch| {
-            self.owed_to
-                .get(&epoch)
-                .is_some_and(|owed: &Vec<String>| owed.iter().any(|one| one == destination))
-        };
-        names(segment.epoch) || (self.continuing.contains(&stream) && names(self.epoch))
-    }
-
     fn is_present(&self, stream: StreamId) -> bool {
         self.rings.contains(&stream) || self.lies_in.contains_key(&stream)
-    }
-
-    /// Those that may be owed something of `segment`.
-    fn owed_destinations(&self, segment: &SegmentEntry) -> HashSet<&String> {
-        let now = self.owed_to.get(&self.epoch).into_iter().flatten();
-        let then = self.owed_to.get(&segment.epoch).into_iter().flatten();
-        now.chain(then).collect()
-    }
-
-    fn is_delivered_up_to(&self, segment: &SegmentEntry, goal: Option<&HashMap<StreamId, u64>>) -> bool {
-        self.owed_destinations(segment).into_iter().all(|destination| {
-            let acked = self.acked.get(destination);
-            segment.streams.iter().all(|(stream, (_, end))| {
-                let wanted = goal.map_or(*end, |goal| goal.get(stream).map_or(0, |goal| *goal.min(end)));
-                wanted == 0
-                    || !self.is_owed(destination, segment, *stream)
-                    || acked
-                        .and_then(|acked| acked.get(stream))
-                        .is_some_and(|position| *position >= wanted)
-            })
-        })
-    }
-
-    fn is_delivered(&self, segment: &SegmentEntry) -> bool {
-        self.is_delivered_up_to(segment, None)
-    }
-
-    /// Deletes from the oldest on. A segment that cannot be deleted stays, is reported once, and holds up those behind it, but not the shipping.
-    fn delete_delivered(&mut self) {
-        while let Some((number, segment)) = self.segments.first_key_value() {
-            let number = *number;
-            let explained = self.segments.range(number + 1..).any(|(_, later)| later.explains);
-            if !explained || !self.is_delivered(segment) {
-                return;
-            }
-            if let Err(error) = disk::unlink(&segment.path) {
-                if self.undeletable != Some(number) {
-                    warn!("{}", crate::exit::chain(&error));
-                    self.undeletable = Some(number);
-                }
-                return;
-            }
-            self.remove_segment(number);
-            self.deletions += 1;
-        }
     }
 
     fn remove_segment(&mut self, number: u64) {
