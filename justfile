@@ -49,6 +49,6 @@ chaos *ARGUMENTS:
     cargo build --release
     scripts/chaos/kill-sender.sh "$@"
 
-# Regenerates the manual from the command line's definition
+# Writes manual pages and completions anew, from the command line's definition and docs/FORMATS.md
 man:
-    HOG_UPDATE_MAN=1 cargo test --test manual
+    cargo xtask manual

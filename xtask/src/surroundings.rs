@@ -1,0 +1,83 @@
+//! What a page says of files and of the environment, which the command line's definition does not have.
+//!
+//! A test holds the variables against those that the sources ask for.
+
+/// A file or directory, or a variable of the environment, and the modes whose pages tell of it.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its path or name.
+    pub name: &'static str,
+    /// The modes it matters to.
+    pub modes: &'static [&'static str],
+    /// What it is for.
+    pub words: &'static str,
+}
+
+/// Every mode: what the page of `hog` itself tells of, too.
+pub const ALL_MODES: &[&str] = &["engine", "batchsend", "batchrecv", "cat", "verify", "status", "demo"];
+
+/// Files and directories, in the order of a record's way.
+pub const FILES: &[Entry] = &[
+    Entry {
+        name: "/dev/shm/hog/GROUP/*.ring",
+        modes: &["engine", "batchsend", "status"],
+        words: "Rings: one for each thread that logs, or for each file of an engine. They outlive their process, and are gone with a reboot. \
+                `--shm-dir` puts `hog` elsewhere, on tmpfs.",
+    },
+    Entry {
+        name: "/dev/shm/hog/GROUP/doorbell",
+        modes: &["engine", "batchsend"],
+        words: "By which producers wake the drainer.",
+    },
+    Entry {
+        name: "/var/lib/hog/spool/GROUP/seg-*.hog",
+        modes: &["batchsend", "cat", "verify", "status"],
+        words: "The sender's spool: segments, deleted once every destination acknowledged them, but for the last. `-d` of `batchsend` names another \
+                directory. Never copy a spool, and never restore an old one: to its receivers it is the same sender.",
+    },
+    Entry {
+        name: "/var/lib/hog/archive/GROUP/DATE/seg-*.hog",
+        modes: &["batchrecv", "cat", "verify"],
+        words: "The receiver's archive. hog deletes nothing there. `-d` of `batchrecv` puts it elsewhere.",
+    },
+    Entry {
+        name: "/var/lib/hog/batchsend/hogstat.db",
+        modes: &["batchsend", "status"],
+        words: "A sender's sessions, rings, destinations, acknowledgements and faults: an SQLite database. `-m` names another directory.",
+    },
+    Entry {
+        name: "/var/lib/hog/batchrecv/hogstat.db",
+        modes: &["batchrecv", "status"],
+        words: "The same of a receiver.",
+    },
+    Entry {
+        name: "lock",
+        modes: &["batchsend", "batchrecv"],
+        words: "In each ring directory, spool, archive and store: held by the one process that works there, and begins with its pid. That of an \
+                archive is in the part of its path before the first `$`.",
+    },
+];
+
+/// Variables of the environment.
+pub const ENVIRONMENT: &[Entry] = &[
+    Entry {
+        name: "HOBBES_STORE_DIR",
+        modes: &["batchsend", "batchrecv", "status"],
+        words: "The store where `-m` is not given.",
+    },
+    Entry {
+        name: "NO_COLOR",
+        modes: ALL_MODES,
+        words: "Set and not empty: no colours, also on a terminal.",
+    },
+    Entry {
+        name: "TZ",
+        modes: &["batchrecv"],
+        words: "The time zone of `$DATE`; otherwise the host's.",
+    },
+    Entry {
+        name: "TMPDIR",
+        modes: &["demo"],
+        words: "Where the demonstration makes its spool and archive; otherwise `/tmp`. They are removed at its end.",
+    },
+];
