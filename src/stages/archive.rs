@@ -3,6 +3,10 @@
 //! Whatever is appended here is acknowledged only after a sync that began later; [`Archive::take_pending`] gives what such a sync covers, and
 //! [`Archive::synced`] is told when it is done. When a sync fails the archive goes back to what it knows to be on disk, in a new segment.
 
+mod pattern;
+
+pub use pattern::ArchivePattern;
+
 use crate::formats::body::Attach;
 use crate::formats::checkpoint;
 use crate::formats::frame::{self, FrameHeader, Kind};
@@ -14,10 +18,10 @@ use crate::limits::{CHECKPOINT_LARGE, SEGMENT_BYTES};
 use crate::os::disk::{self, DiskError};
 use crate::seglog::batch::FrameBatch;
 use crate::seglog::reader::SegmentError;
-use crate::seglog::recovery::{self, SegmentFile};
+use crate::seglog::recovery;
 use crate::seglog::writer::{AppendError, Durability, LogIdentity, OpenSegment, SegmentLog};
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -30,104 +34,6 @@ pub enum ArchiveError {
     /// A segment could not be read.
     #[error(transparent)]
     Segment(#[from] SegmentError),
-}
-
-/// Where archives lie: a path with `$GROUP` and, perhaps, `$DATE`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ArchivePattern(String);
-
-impl ArchivePattern {
-    /// From `-d`. A directory without variables means `DIR/$GROUP/$DATE`.
-    ///
-    /// # Errors
-    /// When groups would share a directory.
-    pub fn new(pattern: &str) -> Result<Self, String> {
-        if !pattern.contains('$') {
-            return Ok(Self(format!("{}/$GROUP/$DATE", pattern.trim_end_matches('/'))));
-        }
-        let rest = pattern.replace("$GROUP", "").replace("$DATE", "");
-        if !pattern.contains("$GROUP") {
-            return Err(format!(
-                "the directory {pattern:?} lacks $GROUP: every group needs a directory of its own"
-            ));
-        }
-        if pattern.matches("$DATE").count() > 1 {
-            return Err(format!("the directory {pattern:?} has $DATE twice"));
-        }
-        if rest.contains('$') {
-            return Err(format!(
-                "the directory {pattern:?} has a variable other than $GROUP and $DATE"
-            ));
-        }
-        Ok(Self(pattern.to_owned()))
-    }
-
-    /// The part before the first variable: where the lock is.
-    #[must_use]
-    pub fn base(&self) -> PathBuf {
-        let fixed = self.0.split('$').next().unwrap_or_default();
-        let directory = fixed.rfind('/').map_or("", |slash| &fixed[..slash.max(1)]);
-        if directory.is_empty() {
-            PathBuf::from(".")
-        } else {
-            PathBuf::from(directory)
-        }
-    }
-
-    /// The directory for `group` on `date`.
-    #[must_use]
-    pub fn directory(&self, group: &str, date: &str) -> PathBuf {
-        PathBuf::from(self.0.replace("$GROUP", group).replace("$DATE", date))
-    }
-
-    /// All segments of `group`, of every date, by number.
-    ///
-    /// # Errors
-    /// When a directory cannot be listed.
-    pub fn segments(&self, group: &str) -> Result<Vec<SegmentFile>, DiskError> {
-        let mut directories = vec![PathBuf::new()];
-        for component in self.0.replace("$GROUP", group).split_inclusive('/') {
-            let name = component.trim_end_matches('/');
-            let mut deeper = Vec::new();
-            for directory in directories {
-                if name.is_empty() {
-                    deeper.push(if directory.as_os_str().is_empty() {
-                        PathBuf::from("/")
-                    } else {
-                        directory
-                    });
-                } else if name.contains("$DATE") {
-                    deeper.extend(dated(&directory, name)?);
-                } else {
-                    deeper.push(directory.join(name));
-                }
-            }
-            directories = deeper;
-        }
-        let mut segments = Vec::new();
-        for directory in directories {
-            segments.extend(recovery::segments_in(&directory)?);
-        }
-        segments.sort();
-        Ok(segments)
-    }
-}
-
-/// The entries of `directory` whose names are `name` with some date for `$DATE`.
-fn dated(directory: &Path, name: &str) -> Result<Vec<PathBuf>, DiskError> {
-    let listed = if directory.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        directory
-    };
-    let fits = |path: &PathBuf| {
-        let (before, after) = name.split_once("$DATE").unwrap_or((name, ""));
-        path.file_name()
-            .and_then(|entry| entry.to_str())
-            .and_then(|entry| entry.strip_prefix(before)?.strip_suffix(&after.replace("$DATE", "")))
-            .is_some_and(|date| date.len() == 10 && date.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'))
-    };
-    Ok(disk::entries(listed)?.into_iter().filter(fits).collect())
 }
 
 /// What a sync that begins now will cover.
@@ -432,43 +338,4 @@ fn positions(table: &Table) -> HashMap<StreamId, (u64, StreamState)> {
         .iter()
         .map(|(id, stream)| (*id, (stream.end, stream.state)))
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_lock_is_in_front_of_the_first_variable() {
-        let base = |pattern| ArchivePattern::new(pattern).unwrap().base();
-        assert_eq!(base("/var/lib/hog/archive"), PathBuf::from("/var/lib/hog/archive"));
-        assert_eq!(base("/a/b/x$GROUP/$DATE"), PathBuf::from("/a/b"));
-        assert_eq!(base("/$GROUP"), PathBuf::from("/"));
-        assert_eq!(base("$GROUP/$DATE"), PathBuf::from("."));
-        assert_eq!(base("logs"), PathBuf::from("logs"));
-    }
-
-    #[test]
-    fn groups_never_share_a_directory() {
-        assert!(ArchivePattern::new("/a/$DATE").is_err());
-        assert!(ArchivePattern::new("/a/$GROUP/$HOST").is_err());
-    }
-
-    #[test]
-    fn segments_are_found_across_dates_by_number() {
-        let dir = tempfile::tempdir().unwrap();
-        let pattern = ArchivePattern::new(dir.path().to_str().unwrap()).unwrap();
-        for (date, number) in [("2026.01.02", 2), ("2026.01.01", 1), ("notes", 3)] {
-            let directory = pattern.directory("g", date);
-            std::fs::create_dir_all(&directory).unwrap();
-            std::fs::write(directory.join(crate::formats::segment::file_name(number)), b"").unwrap();
-        }
-        let numbers: Vec<_> = pattern
-            .segments("g")
-            .unwrap()
-            .iter()
-            .map(|segment| segment.number)
-            .collect();
-        assert_eq!(numbers, [1, 2]);
-    }
 }
