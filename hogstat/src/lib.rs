@@ -30,6 +30,7 @@
 //! # Ok(()) }
 //! ```
 
+mod archive;
 mod column;
 mod error;
 mod open;
@@ -42,6 +43,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, TransactionBehavior};
 
+pub use crate::archive::Archive;
 pub use crate::error::Error;
 use crate::error::Failure;
 pub use crate::open::set_aside;

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
+use crate::archive::{self, Archive};
 use crate::column::{Argv, Id, Word};
 use crate::error::{Error, Failure};
 use crate::{Region, RegionState, Role, SenderStatus, SessionId, SessionKind, Stat};
@@ -26,6 +27,8 @@ pub struct Overview {
     pub region_counts: RegionCounts,
     /// Of each group the spool that was opened last, by group.
     pub spools: Vec<Spool>,
+    /// Of each group the archive on the same host that was opened last, by group.
+    pub archives: Vec<Archive>,
     /// The latest 20 faults, newest first.
     pub faults: Vec<Fault>,
     /// The latest 20 connections that a receiver accepted, newest first.
@@ -150,6 +153,7 @@ impl Stat {
                 regions: regions(db)?,
                 region_counts: region_counts(db)?,
                 spools: spools(db)?,
+                archives: archive::latest(db)?,
                 faults: faults(db)?,
                 connections: connections(db)?,
             })

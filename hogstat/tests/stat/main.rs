@@ -3,6 +3,7 @@
 // Clippy's leave to unwrap in tests does not reach what tests share.
 #![allow(clippy::unwrap_used)]
 
+mod archives;
 mod opening;
 mod overview;
 mod regions;
