@@ -17,7 +17,7 @@ use crate::layout::{ADOPTED, CONDEMNED, HEAD, HEADER_AREA, OWNER, OWNER_NAMESPAC
 use crate::owner::{self, Liveness, OwnerWord, Watch};
 use crate::shm::{Mapping, RingMemory};
 use crate::state::{self, COPY_MAX, Choice};
-use crate::sys;
+use crate::{mutant, sys};
 use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -336,7 +336,9 @@ fn adopt(group: &Group, identity: Identity, file: File, path: &Path, seen: Owner
         return Ok(None);
     };
     // Before any record: the copy for a position that the dead producer did not reach would hold once we reach it.
-    memory.write_header(STATE_COPIES[choice.other()], &[0; COPY_MAX]);
+    if !mutant::on("stale-resume-copy") {
+        memory.write_header(STATE_COPIES[choice.other()], &[0; COPY_MAX]);
+    }
     let state = state::Memory::recovered(&choice);
     let cursor = cursor(group, memory, path, Some(state));
     group.doorbell().announce_change();

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::layout::{CONDEMNED, DROPPED_BYTES, DROPPED_RECORDS, HEAD, SPACE, STATEMENT_HIGHEST, SYNCED, TAIL, WAITING};
 use crate::limits::{DOORBELL_STRIDE_SHIFT, WAIT_MS};
 use crate::shm::RingMemory;
-use crate::{state, sys};
+use crate::{mutant, state, sys};
 use crossbeam::utils::Backoff;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -240,6 +240,14 @@ impl Cursor {
         self.store_tail(self.position, carries);
     }
 
+    /// What [`Self::publish`] must never do: publishes `len` bytes that are still to be written.
+    #[cold]
+    pub(crate) fn publish_ahead(&mut self, len: usize) {
+        self.position += len as u64;
+        self.store_tail(self.position, Carries::Records);
+        self.position -= len as u64;
+    }
+
     /// Publishes `record` alone, in front of whatever is written and not published, which moves up. Room for it was found.
     pub(crate) fn publish_before(&mut self, record: &[u8]) {
         debug_assert!(record.len().is_multiple_of(8));
@@ -254,13 +262,16 @@ impl Cursor {
     #[inline]
     fn store_tail(&mut self, tail: u64, carries: Carries) {
         debug_assert!(self.tail <= tail && tail <= self.position);
-        if self.state.is_some() {
+        if self.state.is_some() && !mutant::on("state-after-commit") {
             self.write_state(tail, carries);
         }
         let former = self.tail;
         self.tail = tail;
         // Release: pairs with the Acquire in RingReader::tail. This store is the commit.
         self.memory.word64(TAIL).store(tail, Ordering::Release);
+        if self.state.is_some() && mutant::on("state-after-commit") {
+            self.write_state(tail, carries);
+        }
         if (former ^ tail) >> DOORBELL_STRIDE_SHIFT == 0 {
             self.doorbell.ring_if_sleeping();
         } else {

@@ -35,6 +35,7 @@ pub mod group;
 pub mod header;
 pub mod layout;
 pub mod limits;
+mod mutant;
 pub mod owner;
 pub mod payload;
 pub mod reader;

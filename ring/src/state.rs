@@ -11,6 +11,7 @@
 
 use crate::layout::{STATE_COPIES, STATE_CRC, STATE_HEADER, STATE_LEN, STATE_TAIL};
 use crate::limits::STATE_MAX;
+use crate::mutant;
 
 /// The longest copy, in bytes.
 pub(crate) const COPY_MAX: usize = STATE_HEADER + STATE_MAX;
@@ -55,7 +56,11 @@ impl Memory {
     /// Goes on from what an heir found.
     pub(crate) fn recovered(choice: &Choice) -> Memory {
         let mut memory = Memory {
-            older: choice.other(),
+            older: if mutant::on("stale-resume-copy") {
+                choice.copy
+            } else {
+                choice.other()
+            },
             ..Memory::default()
         };
         memory.published.set(&choice.state);

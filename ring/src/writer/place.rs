@@ -9,6 +9,7 @@ use crate::cursor::Carries;
 use crate::error::Error;
 use crate::layout::{LAST, PLAIN_HEADER, TIME};
 use crate::limits::{DEFINITIONS_MAX, RECORD_MAX, RUN_MAX, fragment_max};
+use crate::mutant;
 use crate::payload::{Fields, Output};
 use crate::record::{self, ADOPTION_PAYLOAD, GAP_PAYLOAD, Kind, first_word, header_len, padded};
 use crate::statement::{DefinitionError, Statement};
@@ -89,6 +90,9 @@ impl Writer {
         };
         if !self.cursor.room(padded_len)? {
             return Ok(Placed::Dropped);
+        }
+        if mutant::on("publish-before-write") {
+            self.cursor.publish_ahead(padded_len);
         }
         write_record(self.cursor.next(padded_len), len, time, id, fields)?;
         self.cursor.keep(padded_len);
