@@ -11,14 +11,14 @@
 use crate::cursor::{Cursor, WhenFull};
 use crate::error::{Error, io_error};
 use crate::fork::HeldFile;
-use crate::group::{Group, Resume, UNBORN};
+use crate::group::{Group, Resume, UNBORN, rename_new};
 use crate::header::{self, Identity};
 use crate::layout::{ADOPTED, CONDEMNED, HEAD, HEADER_AREA, OWNER, OWNER_NAMESPACE, STATE_COPIES, TAIL};
 use crate::owner::{self, Liveness, OwnerWord, Watch};
 use crate::shm::{Mapping, RingMemory};
 use crate::state::{self, COPY_MAX, Choice};
 use crate::{mutant, sys};
-use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -134,6 +134,9 @@ fn create_as(
         }
         Err(error) => return Err(io_error("size", temporary)(error)),
     }
+    if let Some(group) = options.shm_group {
+        group.share_file(&file, temporary)?;
+    }
     file.write_all_at(&identity.encode(), 0)
         .map_err(io_error("write", temporary))?;
     let owner = OwnerWord::of_this_process().map_err(io_error("read", Path::new("/proc/self/stat")))?;
@@ -142,7 +145,7 @@ fn create_as(
     // Release: pairs with OwnerWord::load. Nobody can look yet, but the order is the same everywhere.
     memory.word64(OWNER).store(owner.0, Ordering::Release);
     let file = hold(file, path)?;
-    if !rename_to(temporary, path)? {
+    if !rename_new(temporary, path)? {
         return Ok(None);
     }
     let cursor = cursor(group, memory, path, None);
@@ -172,15 +175,6 @@ fn hold(file: File, path: &Path) -> Result<HeldFile, Error> {
     HeldFile::new(file)
         .map_err(io_error("watch for forks", path))?
         .ok_or(Error::TooManyRings)
-}
-
-/// `false`: the name is taken.
-fn rename_to(from: &Path, to: &Path) -> Result<bool, Error> {
-    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        Ok(()) => Ok(true),
-        Err(Errno::EXIST) => Ok(false),
-        Err(error) => Err(io_error("rename", from)(error)),
-    }
 }
 
 /// Makes or takes over the ring `name`.
@@ -258,6 +252,9 @@ fn judge(
     }
     let adoptable = identity.boot == this_boot && is_adoptable(&identity, &ring, owner);
     if adoptable && resume != Resume::Off {
+        if let Some(group) = group.options().shm_group {
+            group.share_file(&file, path)?; // an earlier run did perhaps not
+        }
         return Ok(match adopt(group, identity, file, path, owner)? {
             Some(claim) => Judgement::Mine(Box::new(claim)),
             None => Judgement::Again,
@@ -362,7 +359,7 @@ fn set_aside(group: &Group, identity: &Identity, ring: &Mapping, path: &Path, se
         return Ok(()); // A drainer was first; the caller looks again.
     }
     let aside: PathBuf = group.directory().join(format!("{}.ring", identity.uuid));
-    if !rename_to(path, &aside)? {
+    if !rename_new(path, &aside)? {
         return Err(io_error("rename", path)(Errno::EXIST));
     }
     group.doorbell().announce_change();

@@ -6,14 +6,18 @@
 //! The drainer says that it is about to sleep, fences, looks at every ring once more, and only then sleeps. A producer that
 //! publishes, fences and then looks at `sleeping` cannot be missed; most publications skip the fence and risk one poll.
 
+use crate::error::{Error, io_error};
+use crate::group::{UNBORN, rename_new};
 use crate::layout::{DOORBELL_CHANGES, DOORBELL_FUTEX, DOORBELL_LEN, DOORBELL_SLEEPING};
+use crate::share::ShmGroup;
 use crate::shm::Mapping;
 use crate::sys;
 use rustix::fs::{FallocateFlags, Mode, OFlags};
-use std::io;
+use rustix::io::Errno;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::time::Duration;
+use uuid::Uuid;
 
 /// A group's doorbell, for a producer or for the drainer. One thread may sleep on it at a time.
 #[derive(Debug)]
@@ -28,13 +32,29 @@ impl Doorbell {
     ///
     /// # Errors
     /// The file cannot be opened, sized or mapped.
-    pub fn open(group_dir: &Path) -> io::Result<Doorbell> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file = rustix::fs::open(group_dir.join("doorbell"), flags, Mode::RUSR | Mode::WUSR)?;
-        // Whoever comes first, and whoever comes at the same time: it never shrinks, and what is there stays.
-        rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, DOORBELL_LEN as u64)?;
+    pub fn open(group_dir: &Path) -> Result<Doorbell, Error> {
+        Self::open_as(group_dir, None)
+    }
+
+    /// As [`Self::open`], and shares it.
+    pub(crate) fn open_as(group_dir: &Path, group: Option<ShmGroup>) -> Result<Doorbell, Error> {
+        let path = group_dir.join("doorbell");
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file = loop {
+            match rustix::fs::open(&path, flags, Mode::empty()) {
+                Ok(file) => break file,
+                Err(Errno::NOENT) => make(&path, group)?,
+                Err(error) => return Err(io_error("open the doorbell", &path)(error)),
+            }
+        };
+        if let Some(group) = group {
+            group.share_file(&file, &path)?;
+        }
+        // It never shrinks, and what is there stays.
+        rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, DOORBELL_LEN as u64)
+            .map_err(io_error("size the doorbell", &path))?;
         Ok(Doorbell {
-            mapping: Mapping::of_doorbell(&file)?,
+            mapping: Mapping::of_doorbell(&file).map_err(io_error("map the doorbell", &path))?,
             before: AtomicU32::new(0),
         })
     }
@@ -113,6 +133,21 @@ impl Doorbell {
         self.futex().fetch_add(1, Ordering::Release);
         sys::futex_wake(self.futex());
     }
+}
+
+/// Makes a doorbell at `path`, unless another process is faster. It is shared before it has its name: nobody who may use it
+/// finds it closed.
+fn make(path: &Path, group: Option<ShmGroup>) -> Result<(), Error> {
+    let temporary = path.with_file_name(format!(".doorbell-{}.{UNBORN}", Uuid::new_v4()));
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let file = rustix::fs::open(&temporary, flags, Mode::RUSR | Mode::WUSR).map_err(io_error("make", &temporary))?;
+    let named = group
+        .map_or(Ok(()), |group| group.share_file(&file, &temporary))
+        .and_then(|()| rename_new(&temporary, path));
+    if !matches!(named, Ok(true)) {
+        let _ = rustix::fs::unlink(&temporary); // otherwise an empty file stays until someone looks
+    }
+    named.map(|_| ())
 }
 
 #[cfg(test)]

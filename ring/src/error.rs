@@ -129,6 +129,21 @@ pub enum Error {
     /// This is a forked child, and the transaction or batch was begun in the parent.
     #[error("the transaction belongs to the process that forked this one")]
     ForkedTransaction,
+    /// What is to be shared with a Unix group belongs to somebody else, or this process is no member of that group.
+    #[error(
+        "{} has mode {mode:04o} and Unix group {gid}, and cannot be shared with group {wanted}: whoever makes it must be a \
+         member of that group and say so too (--shm-group)", path.display()
+    )]
+    NotShared {
+        /// The directory or file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+        /// Number of its group.
+        gid: u32,
+        /// Number of the group with which it was to be shared.
+        wanted: u32,
+    },
     /// The kernel refused something.
     #[error("{action} {}", path.display())]
     Io {
@@ -139,6 +154,18 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
+}
+
+impl Error {
+    /// Whether all that is missing is a permission: what was tried may work once somebody has given it.
+    #[must_use]
+    pub fn is_permission(&self) -> bool {
+        match self {
+            Error::NotShared { .. } => true,
+            Error::Io { source, .. } => source.kind() == io::ErrorKind::PermissionDenied,
+            _ => false,
+        }
+    }
 }
 
 /// Gives an IO error its verb and object.

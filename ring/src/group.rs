@@ -2,24 +2,28 @@
 //!
 //! `<shm-dir>/hog/<group>/` must be on tmpfs: a ring on a disk's file system would be written to that disk again and again,
 //! and its pages could fail. `hog` is shared by all users, like `/tmp`; a group's directory belongs to the user who came
-//! first.
+//! first, and to a Unix group if that user said so (`share.rs`).
 
 use crate::claim;
 use crate::doorbell::Doorbell;
 use crate::error::{Error, io_error};
 use crate::header::is_group_name;
 use crate::limits::{CAPACITY_DEFAULT, is_capacity};
+use crate::share::ShmGroup;
 use crate::sys;
 use crate::writer::Writer;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Access, CWD, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use thiserror::Error;
+use uuid::Uuid;
 
 /// What the kernel calls tmpfs (`TMPFS_MAGIC`).
 const TMPFS: u64 = 0x0102_1994;
@@ -41,6 +45,7 @@ pub struct GroupOptions {
     pub(crate) unreliable: bool,
     pub(crate) timestamps: bool,
     pub(crate) stop: Option<Arc<AtomicBool>>,
+    pub(crate) shm_group: Option<ShmGroup>,
 }
 
 impl GroupOptions {
@@ -54,6 +59,7 @@ impl GroupOptions {
             unreliable: false,
             timestamps: true,
             stop: None,
+            shm_group: None,
         }
     }
 
@@ -92,10 +98,20 @@ impl GroupOptions {
         self
     }
 
+    /// Shares the group's directory (mode 2770) and rings (0660) with a Unix group, so that a drainer that runs as another user
+    /// of that group takes them. This process must be a member of it. Default: rings are their user's alone (0600).
+    ///
+    /// Members can spoil each other's records and even end each other's processes: choose a group for this purpose.
+    #[must_use]
+    pub fn shm_group(mut self, group: ShmGroup) -> Self {
+        self.shm_group = Some(group);
+        self
+    }
+
     /// Finds or makes the group's directory and doorbell.
     ///
     /// # Errors
-    /// A bad name or size; a directory that is not on tmpfs or cannot be made.
+    /// A bad name or size; a directory that is not on tmpfs, cannot be made, or cannot be shared as asked for.
     pub fn open(self) -> Result<Group, Error> {
         if !is_group_name(&self.group) {
             return Err(Error::BadGroupName { name: self.group });
@@ -109,9 +125,9 @@ impl GroupOptions {
             Err(TmpfsError::Io { path, source }) => return Err(io_error("look at the file system of", &path)(source)),
         }
         let directory = group_dir(&self.shm_dir, &self.group);
-        make_directories(&self.shm_dir, &directory)?;
+        make_directories(&self.shm_dir, &directory, self.shm_group)?;
         remove_unborn(&directory);
-        let doorbell = Doorbell::open(&directory).map_err(io_error("open the doorbell of", &directory))?;
+        let doorbell = Doorbell::open_as(&directory, self.shm_group)?;
         Ok(Group {
             shared: Arc::new(Shared {
                 options: self,
@@ -279,25 +295,56 @@ fn remove_unborn(group_dir: &Path) {
     }
 }
 
-fn make_directories(shm_dir: &Path, group_dir: &Path) -> Result<(), Error> {
+fn make_directories(shm_dir: &Path, group_dir: &Path, shared_with: Option<ShmGroup>) -> Result<(), Error> {
     let shared = shm_dir.join("hog");
     if make_directory(&shared, Mode::from(0o1777))? {
         // Not through mkdir, whose mode the process's umask cuts.
         rustix::fs::chmod(&shared, Mode::from(0o1777)).map_err(io_error("open to all users", &shared))?;
     }
-    make_directory(group_dir, Mode::RWXU)?;
+    let Some(shared_with) = shared_with else {
+        make_directory(group_dir, Mode::RWXU)?;
+        return open_directory(group_dir).map(|_| ());
+    };
+    if rustix::fs::access(group_dir, Access::EXISTS) == Err(Errno::NOENT) {
+        make_shared_directory(&shared, group_dir, shared_with)?;
+    }
+    shared_with.share_directory(open_directory(group_dir)?, group_dir)
+}
+
+/// Makes a directory that is shared before it has its name, unless another process is faster.
+fn make_shared_directory(parent: &Path, path: &Path, shared_with: ShmGroup) -> Result<(), Error> {
+    let temporary = parent.join(format!(".{}.{UNBORN}", Uuid::new_v4()));
+    make_directory(&temporary, Mode::RWXU)?;
+    let named = open_directory(&temporary)
+        .and_then(|directory| shared_with.share_directory(directory, &temporary))
+        .and_then(|()| rename_new(&temporary, path));
+    if !matches!(named, Ok(true)) {
+        let _ = fs::remove_dir(&temporary); // otherwise an empty directory stays
+    }
+    named.map(|_| ())
+}
+
+fn open_directory(path: &Path) -> Result<OwnedFd, Error> {
     // A link planted by another user could lead anywhere.
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::open(group_dir, flags, Mode::empty()).map_err(io_error("open the directory", group_dir))?;
-    Ok(())
+    rustix::fs::open(path, flags, Mode::empty()).map_err(io_error("open the directory", path))
 }
 
 /// Whether it was made just now.
 fn make_directory(path: &Path, mode: Mode) -> Result<bool, Error> {
     match rustix::fs::mkdir(path, mode) {
         Ok(()) => Ok(true),
-        Err(rustix::io::Errno::EXIST) => Ok(false),
+        Err(Errno::EXIST) => Ok(false),
         Err(error) => Err(io_error("make the directory", path)(error)),
+    }
+}
+
+/// Gives what is whole its name. `false`: the name is taken.
+pub(crate) fn rename_new(from: &Path, to: &Path) -> Result<bool, Error> {
+    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(true),
+        Err(Errno::EXIST) => Ok(false),
+        Err(error) => Err(io_error("rename", from)(error)),
     }
 }
 

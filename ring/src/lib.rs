@@ -24,7 +24,8 @@
 //!
 //! # Assumptions
 //! 64-bit little-endian Linux, tmpfs, and one writer for each ring, which locks and the owner word see to. A process of the
-//! same user that writes into rings against these rules can spoil their records, and no more than that.
+//! same user, or of the Unix group that rings are shared with ([`ShmGroup`]), that writes into rings against these rules
+//! can spoil their records, and by shrinking a ring's file end the process that writes it.
 
 mod claim;
 mod cursor;
@@ -40,6 +41,7 @@ pub mod owner;
 pub mod payload;
 pub mod reader;
 pub mod record;
+mod share;
 mod shm;
 mod state;
 pub mod statement;
@@ -56,6 +58,7 @@ pub use header::{BadIdentity, Identity, is_group_name};
 pub use owner::{Liveness, OwnerWord, boot_id, boottime_ns, process_start_time};
 pub use reader::{Condemnation, OpenError, RingFault, RingReader};
 pub use record::{BadRecord, Cut, Header, Kind, Parsed, Walk, cut, parse};
+pub use share::{ShmGroup, UnknownShmGroup};
 pub use statement::Statement;
 pub use transaction::{Batch, Transaction};
 pub use writer::Writer;

@@ -138,7 +138,7 @@ fn open_process(pid: u32, start_time: u64) -> io::Result<Option<OwnedFd>> {
     match process_start_time(pid) {
         Ok(found) => Ok((found == start_time).then_some(pidfd)),
         // It ended since, as the pidfd will say; or /proc hides other users' processes, and the pidfd is all there is.
-        Err(error) if is_no_process(&error) => Ok(Some(pidfd)),
+        Err(error) if is_no_process(&error) || error.kind() == io::ErrorKind::PermissionDenied => Ok(Some(pidfd)),
         Err(error) => Err(error),
     }
 }

@@ -9,5 +9,6 @@ mod life;
 mod model;
 mod round_trip;
 mod scene;
+mod shared;
 mod transactions;
 mod unreliable;
