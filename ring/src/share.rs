@@ -37,8 +37,12 @@ impl ShmGroup {
         self.0
     }
 
-    /// Gives a file that this process owns to the group. One that is so already is left alone, whoever owns it.
-    pub(crate) fn share_file(self, file: impl AsFd, path: &Path) -> Result<(), Error> {
+    /// Gives a file that this process owns to the group, mode 0660. One that the group may use already is left alone, whoever
+    /// owns it. `path` is for the error's words.
+    ///
+    /// # Errors
+    /// It is somebody else's, or this process is no member of the group: [`Error::NotShared`]. Or the kernel refused otherwise.
+    pub fn share_file(self, file: impl AsFd, path: &Path) -> Result<(), Error> {
         self.share(file, path, SHARED_FILE)
     }
 

@@ -1,7 +1,7 @@
 //! `hog batchsend`: its flags, their defaults and reasons.
 
-use super::ShmDir;
 use super::values::{destination, group, size, time, without_repeats};
+use super::{ShmDir, ShmSharing};
 use crate::exit::{ExitStatus, Failure};
 use crate::formats::codec::Compression;
 use crate::limits;
@@ -42,6 +42,8 @@ pub(super) struct BatchsendArgs {
     drain_and_exit: bool,
     #[command(flatten)]
     shm: ShmDir,
+    #[command(flatten)]
+    sharing: ShmSharing,
 }
 
 impl BatchsendArgs {
@@ -53,6 +55,7 @@ impl BatchsendArgs {
             spool: self.dir.unwrap_or_else(batchsend::default_spool),
             store: self.store_dir.unwrap_or_else(|| store::default_store("batchsend")),
             shm_dir: self.shm.shm_dir,
+            shm_group: self.sharing.shm_group,
             batch_time: self.batch_time,
             batch_bytes: usize::try_from(self.batch_size)
                 .ok()

@@ -1,7 +1,7 @@
 //! `hog engine`: its flags, their defaults and reasons.
 
-use super::ShmDir;
 use super::values::{group, size};
+use super::{ShmDir, ShmSharing};
 use crate::exit::{ExitStatus, Failure};
 use crate::modes::engine::{self, EngineOptions};
 use clap::{Args, ValueEnum};
@@ -42,6 +42,8 @@ pub(super) struct EngineArgs {
     resume: ResumeArg,
     #[command(flatten)]
     shm: ShmDir,
+    #[command(flatten)]
+    sharing: ShmSharing,
 }
 
 impl EngineArgs {
@@ -58,6 +60,7 @@ impl EngineArgs {
                 ResumeArg::Off => Resume::Off,
             },
             shm_dir: self.shm.shm_dir,
+            shm_group: self.sharing.shm_group,
         })
     }
 }

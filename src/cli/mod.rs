@@ -14,6 +14,7 @@ mod verify;
 
 use crate::exit::{ExitStatus, Failure};
 use clap::{Args, Parser, Subcommand};
+use hog_ring::ShmGroup;
 use std::path::PathBuf;
 
 /// A crash-safe, shared-memory log shipper.
@@ -55,6 +56,16 @@ struct ShmDir {
     /// Where rings are. It must be tmpfs: rings must outlive processes, and cost no disk writes.
     #[arg(long, value_name = "DIR", default_value = "/dev/shm")]
     shm_dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct ShmSharing {
+    /// Unix group, by name or number, whose members share this group's rings [default: rings are their user's alone]
+    ///
+    /// The directory of the rings gets mode 2770 and this group, each ring 0660. So a sender drains what programs of other users log,
+    /// if all of them are members and say this. Members can spoil each other's rings: have a group for it alone.
+    #[arg(long, value_name = "NAME", value_parser = values::shm_group)]
+    shm_group: Option<ShmGroup>,
 }
 
 impl Cli {

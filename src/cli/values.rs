@@ -14,6 +14,11 @@ pub(super) fn group(text: &str) -> Result<String, String> {
     }
 }
 
+/// A Unix group of this machine.
+pub(super) fn shm_group(text: &str) -> Result<hog_ring::ShmGroup, String> {
+    text.parse().map_err(|error: hog_ring::UnknownShmGroup| error.why)
+}
+
 /// A number of bytes.
 pub(super) fn size(text: &str) -> Result<u64, String> {
     let size: ByteSize = text

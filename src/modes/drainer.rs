@@ -10,21 +10,23 @@ pub mod log;
 pub mod opening;
 pub mod rings;
 mod take;
+pub mod thread;
 
+use crate::exit::chain;
 use crate::ids::StreamId;
 use crate::modes::recorder::Recorder;
 use crate::modes::stop::Stop;
-use crate::modes::supervise;
+use crate::os::lock::DirectoryLock;
 use crate::seglog::batch::FrameBatch;
 use crate::seglog::writer::AppendError;
 use crate::stages::drain::{Drain, Plan};
 use hog_ring::doorbell::Doorbell;
 use log::GroupLog;
+use opening::OpenedRings;
 use rings::RingSet;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use take::Taken;
 use tracing::{info, warn};
@@ -43,7 +45,7 @@ const MUCH: usize = 256 * 1024;
 /// What the drainer tells the rest of the process.
 #[derive(Default)]
 pub struct DrainerReport {
-    /// Raised by each pass: the heartbeat of the data path.
+    /// Raised by each pass, and by each look at something that has to be waited for: the heartbeat of the data path.
     pub passes: AtomicU64,
     /// All that was in the rings at the first look is in the log; see [`DrainerReport::goal`].
     pub caught_up: AtomicBool,
@@ -59,6 +61,8 @@ pub struct Drainer<L> {
     log: L,
     rings: RingSet,
     doorbell: Doorbell,
+    /// Of the ring directory: held as long as anybody drains it.
+    lock: Arc<DirectoryLock>,
     drain: Drain,
     batch: FrameBatch,
     /// Heads to advance once the batch is in the log.
@@ -76,13 +80,12 @@ pub struct Drainer<L> {
 }
 
 impl<L: GroupLog> Drainer<L> {
-    /// A drainer that puts `rings` into `log`.
+    /// A drainer that puts the rings in `rings` into `log`.
     #[must_use]
     pub fn new(
         group: &str,
         log: L,
-        rings: RingSet,
-        doorbell: Doorbell,
+        rings: OpenedRings,
         recorder: Recorder,
         report: Arc<DrainerReport>,
         stop: Stop,
@@ -91,8 +94,9 @@ impl<L: GroupLog> Drainer<L> {
         Self {
             group: group.to_owned(),
             log,
-            rings,
-            doorbell,
+            rings: RingSet::new(&rings.directory),
+            doorbell: rings.doorbell,
+            lock: rings.lock,
             drain: Drain::default(),
             batch: FrameBatch::default(),
             advances: Vec::new(),
@@ -107,36 +111,19 @@ impl<L: GroupLog> Drainer<L> {
         }
     }
 
-    /// Runs it in a thread of its own until it is time to stop. One that failed is followed by another, built from what the log says.
-    ///
-    /// # Errors
-    /// When the thread cannot be started.
-    pub fn spawn(mut self) -> std::io::Result<JoinHandle<()>> {
-        let (title, stop, recorder) = (
-            format!("drain {}", self.group),
-            self.stop.clone(),
-            self.recorder.clone(),
-        );
-        let mut has_failed = false;
-        supervise::spawn(&title, &stop, &recorder, move || {
-            if has_failed {
-                self = self.anew()?;
-            }
-            has_failed = true; // until it returns
-            self.run()
-        })
-    }
-
     /// A drainer that knows nothing but what is on the disk and in the rings.
     fn anew(&self) -> Result<Self, String> {
         let log = self.log.reopen()?;
         let directory = self.rings.directory();
-        let doorbell = Doorbell::open(directory).map_err(|error| error.to_string())?;
+        let rings = OpenedRings {
+            directory: directory.to_owned(),
+            lock: Arc::clone(&self.lock),
+            doorbell: Doorbell::open(directory).map_err(|error| chain(&error))?,
+        };
         Ok(Self::new(
             &self.group,
             log,
-            RingSet::new(directory),
-            doorbell,
+            rings,
             self.recorder.clone(),
             Arc::clone(&self.report),
             self.stop.clone(),
@@ -173,7 +160,7 @@ impl<L: GroupLog> Drainer<L> {
             }
         }
         self.pass()?;
-        self.log.finish().map_err(|error| crate::exit::chain(&error))
+        self.log.finish().map_err(|error| chain(&error))
     }
 
     /// Takes what the rings have, once; says how many bytes.
@@ -243,19 +230,15 @@ impl<L: GroupLog> Drainer<L> {
                         "group {}: the {} takes nothing, producers wait: {}",
                         self.group,
                         L::NAME,
-                        crate::exit::chain(error)
+                        chain(error)
                     );
-                    self.recorder.fault(
-                        &format!("{} of group {}", L::NAME, self.group),
-                        &crate::exit::chain(error),
-                    );
+                    self.recorder
+                        .fault(&format!("{} of group {}", L::NAME, self.group), &chain(error));
                     said = true;
                 }
-                self.log
-                    .abandon_failed_segment()
-                    .map_err(|error| crate::exit::chain(&error))?;
+                self.log.abandon_failed_segment().map_err(|error| chain(&error))?;
             } else {
-                return Err(crate::exit::chain(&error));
+                return Err(chain(&error));
             }
             if self.stop.wait(APPEND_PAUSE) {
                 return Err(format!("stopped while the {} took nothing", L::NAME));

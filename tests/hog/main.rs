@@ -18,4 +18,5 @@ mod proxy;
 mod refusals;
 mod roles;
 mod scene;
+mod sharing;
 mod ship;

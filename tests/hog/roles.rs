@@ -32,14 +32,20 @@ impl Process {
     /// Starts `hog`. What it says goes to files in `directory` that are called `name`: stdout alone, stderr behind what
     /// others of that name said.
     pub(crate) fn start(directory: &Path, name: &str, arguments: &[&OsStr], stdin: Stdio) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hog"));
+        command.args(arguments);
+        Self::start_command(directory, name, command, stdin)
+    }
+
+    /// As [`Self::start`], for a command line that begins otherwise.
+    pub(crate) fn start_command(directory: &Path, name: &str, mut command: Command, stdin: Stdio) -> Self {
         let (stdout, words) = (
             directory.join(format!("{name}.stdout")),
             directory.join(format!("{name}.stderr")),
         );
         let stderr = File::options().create(true).append(true).open(&words).unwrap();
         let said = stderr.metadata().unwrap().len();
-        let child = Command::new(env!("CARGO_BIN_EXE_hog"))
-            .args(arguments)
+        let child = command
             .env_remove("HOBBES_STORE_DIR")
             .stdin(stdin)
             .stdout(File::create(&stdout).unwrap())

@@ -11,17 +11,17 @@ mod spooled;
 use crate::exit::{ExitStatus, Failure, chain};
 use crate::formats::codec::Compression;
 use crate::formats::lock_record::SpoolIdentity;
-use crate::modes::drainer::rings::RingSet;
-use crate::modes::drainer::{Drainer, DrainerReport};
+use crate::modes::drainer::thread::Surroundings;
+use crate::modes::drainer::{self, DrainerReport};
 use crate::modes::recorder::{Acknowledged, Recorder};
 use crate::modes::stop::Stop;
 use crate::modes::store::{self, Store};
 use crate::modes::supervise;
 use crate::os::disk;
-use crate::os::lock::DirectoryLock;
 use crate::os::process;
 use crate::stages::spool::{Spool, SpoolIndex};
 use crossbeam::channel::{Sender, unbounded};
+use hog_ring::ShmGroup;
 use hogstat::{RegionState, Role};
 use opening::{OpenedGroup, open_group};
 use shipper::{Shipper, ShipperOptions};
@@ -45,6 +45,8 @@ pub struct BatchsendOptions {
     pub store: PathBuf,
     /// Where the rings are.
     pub shm_dir: PathBuf,
+    /// With whom they are shared.
+    pub shm_group: Option<ShmGroup>,
     /// A batch leaves this long after its first record was drained.
     pub batch_time: Duration,
     /// A batch leaves with this many bytes.
@@ -114,16 +116,15 @@ pub fn run(options: &BatchsendOptions) -> Result<ExitStatus, Failure> {
     let (on_fatal, fatal) = unbounded();
     let mut workers = Vec::new();
     let mut groups = Vec::new();
-    let mut held = Vec::new();
     for group in opened {
         for region in &group.lost {
             recorder.region_state(region.ring, RegionState::Lost, region.position);
             recorder.loss(&format!("ring {}", region.ring), &region.words);
         }
-        let (group, ring_lock) = start_group(options, group, &recorder, &stop, &on_fatal, &mut workers)
-            .map_err(|error| Failure::of(&error))?;
-        groups.push(group);
-        held.push(ring_lock);
+        groups.push(
+            start_group(options, group, &recorder, &stop, &on_fatal, &mut workers)
+                .map_err(|error| Failure::of(&error))?,
+        );
     }
     workers.push(start_syncer(options, &groups, &recorder, &stop).map_err(|error| Failure::of(&error))?);
 
@@ -147,7 +148,7 @@ pub fn run(options: &BatchsendOptions) -> Result<ExitStatus, Failure> {
     drop(recorder);
     recorder_stop.set();
     supervise::join_all(vec![recorder_thread], Instant::now() + Duration::from_secs(1));
-    drop((held, lock));
+    drop(lock);
     match failure {
         Some(failure) => Err(failure),
         None if options.drain_and_exit && degraded => Ok(ExitStatus::Degraded),
@@ -176,23 +177,22 @@ fn start_group(
     stop: &Stop,
     on_fatal: &Fatal,
     workers: &mut Vec<JoinHandle<()>>,
-) -> std::io::Result<(Group, DirectoryLock)> {
-    let OpenedGroup { name, spool, rings, .. } = group;
+) -> std::io::Result<Group> {
+    let OpenedGroup {
+        place, spool, rings, ..
+    } = group;
+    let name = place.group.clone();
     let (index, identity, report) = (
         Arc::clone(spool.index()),
         spool.identity(),
         Arc::new(DrainerReport::default()),
     );
-    let drainer = Drainer::new(
-        &name,
-        spool,
-        RingSet::new(&rings.directory),
-        rings.doorbell,
-        recorder.clone(),
-        Arc::clone(&report),
-        stop.clone(),
-    );
-    workers.push(drainer.spawn()?);
+    let around = Surroundings {
+        recorder: recorder.clone(),
+        report: Arc::clone(&report),
+        stop: stop.clone(),
+    };
+    workers.push(drainer::thread::spawn(place, rings, spool, around)?);
     let start_id = fastrand::u64(..);
     let connections = Arc::new(AtomicU64::new(0));
     for destination in index.destinations() {
@@ -216,7 +216,7 @@ fn start_group(
         let title = format!("ship {name} to {destination}");
         workers.push(supervise::spawn(&title, stop, recorder, move || shipper.run())?);
     }
-    Ok((Group { name, index, report }, rings.lock))
+    Ok(Group { name, index, report })
 }
 
 /// Syncs the spools now and then, and tells the drainers up to where.

@@ -4,7 +4,7 @@ use super::{BatchsendOptions, spool_directory};
 use crate::exit::{ExitStatus, Failure};
 use crate::formats::lock_record::SpoolIdentity;
 use crate::limits::SEGMENT_BYTES;
-use crate::modes::drainer::opening::{LostRegion, OpenedRings, lost_regions, open_rings};
+use crate::modes::drainer::opening::{LostRegion, RingDirectory, RingPlace, lost_regions};
 use crate::modes::store::{Store, database_failure, lock_failure};
 use crate::os::clock;
 use crate::os::disk;
@@ -18,9 +18,9 @@ use tracing::warn;
 
 /// A group whose locks and spool are had.
 pub(super) struct OpenedGroup {
-    pub(super) name: String,
+    pub(super) place: RingPlace,
     pub(super) spool: Spool,
-    pub(super) rings: OpenedRings,
+    pub(super) rings: RingDirectory,
     pub(super) lost: Vec<LostRegion>,
 }
 
@@ -31,7 +31,18 @@ impl OpenedGroup {
 }
 
 pub(super) fn open_group(options: &BatchsendOptions, store: &mut Store, group: &str) -> Result<OpenedGroup, Failure> {
-    let rings = open_rings(group, &options.shm_dir)?;
+    let place = RingPlace {
+        group: group.to_owned(),
+        shm_dir: options.shm_dir.clone(),
+        shm_group: options.shm_group,
+    };
+    let rings = RingDirectory::open(&place)?;
+    if let RingDirectory::Closed { words, .. } = &rings
+        && options.drain_and_exit
+    {
+        // Nobody can say what would have to be drained, and nobody waits for it to be opened.
+        return Err(Failure::new(ExitStatus::Failed, words));
+    }
     let directory = spool_directory(&options.spool, group);
     disk::make_directory(&directory).map_err(|error| Failure::of(&error))?;
     let directory = std::fs::canonicalize(&directory).map_err(|error| {
@@ -64,9 +75,9 @@ pub(super) fn open_group(options: &BatchsendOptions, store: &mut Store, group: &
             .record_fault(store.session, &directory.display().to_string(), damage, clock::now_db())
             .map_err(|error| database_failure(&error))?;
     }
-    let lost = lost_regions(store, group, &rings.directory, opened.spool.table())?;
+    let lost = lost_regions(store, group, &rings, opened.spool.table())?;
     Ok(OpenedGroup {
-        name: group.to_owned(),
+        place,
         spool: opened.spool,
         rings,
         lost,

@@ -5,85 +5,129 @@ use crate::formats::table::{StreamState, Table};
 use crate::ids::StreamId;
 use crate::modes::store::{Store, database_failure, lock_failure};
 use crate::os::clock;
-use crate::os::lock::DirectoryLock;
-use hog_ring::GroupOptions;
+use crate::os::lock::{DirectoryLock, LockError};
 use hog_ring::doorbell::Doorbell;
+use hog_ring::reader::{OpenError, RingReader};
+use hog_ring::{GroupOptions, ShmGroup};
 use hogstat::RegionState;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tracing::warn;
+use uuid::Uuid;
+
+/// Where the rings of a group are, or are to be.
+#[derive(Clone, Debug)]
+pub struct RingPlace {
+    /// The group.
+    pub group: String,
+    /// The directory on tmpfs below which rings lie.
+    pub shm_dir: PathBuf,
+    /// With whom they are shared.
+    pub shm_group: Option<ShmGroup>,
+}
+
+impl RingPlace {
+    /// The directory of the rings.
+    #[must_use]
+    pub fn directory(&self) -> PathBuf {
+        hog_ring::group_dir(&self.shm_dir, &self.group)
+    }
+}
 
 /// The ring directory of a group whose one drainer is in this process.
 pub struct OpenedRings {
     /// The directory.
     pub directory: PathBuf,
     /// Its lock.
-    pub lock: DirectoryLock,
+    pub lock: Arc<DirectoryLock>,
     /// By which producers wake the drainer.
     pub doorbell: Doorbell,
 }
 
-/// Makes the ring directory of `group` if need be, and takes it.
-///
-/// # Errors
-/// When somebody else drains it, or it is not on tmpfs.
-pub fn open_rings(group: &str, shm_dir: &Path) -> Result<OpenedRings, Failure> {
-    let rings = GroupOptions::new(group)
-        .shm_dir(shm_dir)
-        .open()
-        .map_err(|error| ring_failure(&error))?;
-    let directory = rings.directory().to_owned();
-    let lock = DirectoryLock::take(&directory).map_err(|error| lock_failure(&error))?;
-    let doorbell = Doorbell::open(&directory).map_err(|error| {
-        Failure::new(
-            ExitStatus::Failed,
-            format!("cannot open the doorbell in {}: {error}", directory.display()),
-        )
-    })?;
-    Ok(OpenedRings {
-        directory,
-        lock,
-        doorbell,
-    })
+/// What became of an attempt to open a ring directory.
+pub enum RingDirectory {
+    /// It is had.
+    Opened(OpenedRings),
+    /// Somebody else's producers came first, and did not share it. What is spooled is shipped all the same, and it is tried again.
+    Closed {
+        /// Why it cannot be used.
+        words: String,
+    },
+}
+
+impl RingDirectory {
+    /// Makes the ring directory of a group if need be, and takes it.
+    ///
+    /// # Errors
+    /// When somebody else drains it, or it is not on tmpfs.
+    pub fn open(place: &RingPlace) -> Result<Self, Failure> {
+        let closed = |words| Ok(Self::Closed { words });
+        let mut options = GroupOptions::new(&place.group).shm_dir(&place.shm_dir);
+        if let Some(shm_group) = place.shm_group {
+            options = options.shm_group(shm_group);
+        }
+        let rings = match options.open() {
+            Ok(rings) => rings,
+            Err(error) if error.is_permission() => return closed(chain(&error)),
+            Err(error) => return Err(ring_failure(&error)),
+        };
+        let directory = rings.directory().to_owned();
+        let lock = match DirectoryLock::take(&directory) {
+            Ok(lock) => lock,
+            Err(LockError::Disk(error)) if error.source.kind() == ErrorKind::PermissionDenied => {
+                return closed(chain(&error));
+            }
+            Err(error) => return Err(lock_failure(&error)),
+        };
+        if let Some(shm_group) = place.shm_group
+            && let Err(error) = shm_group.share_file(&lock, &directory.join("lock"))
+        {
+            return closed(chain(&error)); // the next drainer, of another user, could not take it
+        }
+        let doorbell = Doorbell::open(&directory).map_err(|error| ring_failure(&error))?;
+        Ok(Self::Opened(OpenedRings {
+            directory,
+            lock: Arc::new(lock),
+            doorbell,
+        }))
+    }
 }
 
 /// A region of an earlier session whose ring is nowhere.
 pub struct LostRegion {
     /// The ring's uuid.
-    pub ring: uuid::Uuid,
+    pub ring: Uuid,
     /// Position up to which it was drained.
     pub position: u64,
     /// What is lost.
     pub words: String,
 }
 
-/// The regions that earlier sessions left unfinished and whose memory is gone. `table` is what the group's log holds.
+/// The regions that earlier sessions left unfinished and whose memory is gone. `table` is what the group's log holds. As long as a ring, or all
+/// of them, cannot be read, nobody knows what is gone: a later run looks again.
 ///
 /// # Errors
 /// When the database or the ring directory cannot be read.
 pub fn lost_regions(
     store: &mut Store,
     group: &str,
-    ring_directory: &Path,
+    rings: &RingDirectory,
     table: &Table,
 ) -> Result<Vec<LostRegion>, Failure> {
     let unfinished = store
         .stat
         .unfinished_regions(group)
         .map_err(|error| database_failure(&error))?;
+    let RingDirectory::Opened(rings) = rings else {
+        return Ok(Vec::new());
+    };
     if unfinished.is_empty() {
         return Ok(Vec::new());
     }
-    let here: Vec<_> = hog_ring::ring_files(ring_directory)
-        .map_err(|error| {
-            Failure::new(
-                ExitStatus::Failed,
-                format!("cannot list {}: {error}", ring_directory.display()),
-            )
-        })?
-        .iter()
-        .filter_map(|path| hog_ring::reader::RingReader::open(path).ok())
-        .map(|ring| ring.identity().uuid)
-        .collect();
+    let Some(here) = streams_in(&rings.directory)? else {
+        return Ok(Vec::new());
+    };
     let mut lost = Vec::new();
     for region in unfinished.into_iter().filter(|region| !here.contains(&region.ring)) {
         let held = table.streams.get(&StreamId(region.ring));
@@ -113,6 +157,25 @@ pub fn lost_regions(
         });
     }
     Ok(lost)
+}
+
+/// The streams whose rings are in `directory`. `None`: there is a ring that this user may not read.
+fn streams_in(directory: &Path) -> Result<Option<Vec<Uuid>>, Failure> {
+    let paths = hog_ring::ring_files(directory).map_err(|error| {
+        Failure::new(
+            ExitStatus::Failed,
+            format!("cannot list {}: {error}", directory.display()),
+        )
+    })?;
+    let mut here = Vec::with_capacity(paths.len());
+    for path in paths {
+        match RingReader::open(&path) {
+            Ok(ring) => here.push(ring.identity().uuid),
+            Err(OpenError::Io { source, .. }) if source.kind() == ErrorKind::PermissionDenied => return Ok(None),
+            Err(_) => {} // it holds nothing that could be drained
+        }
+    }
+    Ok(Some(here))
 }
 
 fn ring_failure(error: &hog_ring::Error) -> Failure {

@@ -67,7 +67,7 @@ pub struct RingSet {
     rings: HashMap<StreamId, RingHandle>,
     /// Files (device and inode) that were looked at: the stream of a ring, or nothing for one that can never be drained.
     seen: HashMap<(u64, u64), Option<StreamId>>,
-    /// Files that could not be opened at the last scan. They are tried again, and reported once.
+    /// Files that could not be opened at the last scan, and the directory itself. They are tried again, and reported once.
     refused: HashSet<(u64, u64)>,
 }
 
@@ -122,7 +122,8 @@ impl RingSet {
         self.rings.remove(&stream)
     }
 
-    /// Looks through the directory for files that were not there before.
+    /// Looks through the directory for files that were not there before. While this user may not do that, the rings that are known
+    /// go on.
     ///
     /// # Errors
     /// When the directory cannot be read.
@@ -135,10 +136,14 @@ impl RingSet {
             );
             return Err(io::Error::other(words));
         }
+        let paths = match hog_ring::ring_files(&self.directory) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(self.closed(&error)),
+            paths => paths?,
+        };
         let mut found = Vec::new();
         let mut present = HashSet::new();
         let mut refused = HashSet::new();
-        for path in hog_ring::ring_files(&self.directory)? {
+        for path in paths {
             let Ok(metadata) = std::fs::symlink_metadata(&path) else {
                 continue;
             }; // renamed or unlinked meanwhile
@@ -172,10 +177,8 @@ impl RingSet {
                         refused.insert(file);
                     }
                     if is_for_good || !self.refused.contains(&file) {
-                        found.push(Found::Unreadable {
-                            path,
-                            words: crate::exit::chain(&error),
-                        });
+                        let words = words_of(&error);
+                        found.push(Found::Unreadable { path, words });
                     }
                 }
             }
@@ -184,6 +187,26 @@ impl RingSet {
         // An inode that went may come back as another ring.
         self.seen.retain(|file, _| present.contains(file));
         Ok(found)
+    }
+
+    /// The directory cannot be read any more.
+    fn closed(&mut self, error: &io::Error) -> Vec<Found> {
+        let is_news = self.identity.is_some_and(|directory| self.refused.insert(directory));
+        let found = Found::Unreadable {
+            path: self.directory.clone(),
+            words: error.to_string(),
+        };
+        if is_news { vec![found] } else { Vec::new() }
+    }
+}
+
+fn words_of(error: &OpenError) -> String {
+    let words = crate::exit::chain(error);
+    match error {
+        OpenError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            format!("{words}: its producer must share it (--shm-group) or be of this user")
+        }
+        _ => words,
     }
 }
 

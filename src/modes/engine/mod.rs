@@ -9,7 +9,7 @@ pub mod lines;
 
 use crate::exit::{ExitStatus, Failure, chain};
 use crate::modes::stop::Stop;
-use hog_ring::{Error as RingError, Group, GroupOptions, Resume, Writer};
+use hog_ring::{Error as RingError, Group, GroupOptions, Resume, ShmGroup, Writer};
 use input::{FileInput, FileState, Source};
 use lines::{Fed, feed};
 use std::path::{Path, PathBuf};
@@ -32,6 +32,8 @@ pub struct EngineOptions {
     pub resume: Resume,
     /// Where rings are.
     pub shm_dir: PathBuf,
+    /// With whom they are shared.
+    pub shm_group: Option<ShmGroup>,
 }
 
 /// Logs all inputs.
@@ -65,6 +67,9 @@ pub fn run(options: &EngineOptions) -> Result<ExitStatus, Failure> {
         .stop_flag(stop.flag());
     if options.unreliable {
         group = group.unreliable();
+    }
+    if let Some(shm_group) = options.shm_group {
+        group = group.shm_group(shm_group);
     }
     let group = group.open().map_err(|error| ring_failure(&error))?;
     let mut status = ExitStatus::Done;
