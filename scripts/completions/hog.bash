@@ -119,7 +119,7 @@ _hog() {
             return 0
             ;;
         hog__subcmd__batchsend)
-            opts="-g -d -m -q -h -V --group --to --dir --store-dir --batch-time --batch-size --compress --sync --drain-and-exit --shm-dir --quiet --help --version"
+            opts="-g -d -m -q -h -V --group --to --dir --store-dir --batch-time --batch-size --compress --sync --drain-and-exit --shm-dir --shm-group --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -173,6 +173,10 @@ _hog() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --shm-group)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -217,7 +221,7 @@ _hog() {
             return 0
             ;;
         hog__subcmd__engine)
-            opts="-g -q -h -V --group --name --ring-size --unreliable --resume --shm-dir --quiet --help --version"
+            opts="-g -q -h -V --group --name --ring-size --unreliable --resume --shm-dir --shm-group --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -244,6 +248,10 @@ _hog() {
                     return 0
                     ;;
                 --shm-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --shm-group)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

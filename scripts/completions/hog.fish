@@ -42,6 +42,7 @@ complete -c hog -n "__fish_hog_using_subcommand engine" -l resume -d 'Whether to
 require\t'Go on, or refuse to start (exit 4)'
 off\t'Begin anew'"
 complete -c hog -n "__fish_hog_using_subcommand engine" -l shm-dir -d 'Where rings are. It must be tmpfs: rings must outlive processes, and cost no disk writes' -r -F
+complete -c hog -n "__fish_hog_using_subcommand engine" -l shm-group -d 'Unix group, by name or number, whose members share this group\'s rings [default: rings are their user\'s alone]' -r
 complete -c hog -n "__fish_hog_using_subcommand engine" -l unreliable -d 'Drop lines instead of waiting when the ring is full; dropped lines are counted and marked in the stream'
 complete -c hog -n "__fish_hog_using_subcommand engine" -s q -l quiet -d 'Say less: -q only warnings, -qq only errors'
 complete -c hog -n "__fish_hog_using_subcommand engine" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -55,9 +56,10 @@ complete -c hog -n "__fish_hog_using_subcommand batchsend" -l batch-size -d 'A b
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l compress -d 'Compression on the wire and in the archive: zstd:LEVEL, lz4 or none. Level 1 is faster than most networks' -r
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l sync -d 'How often the spool is synced: what loss of power can cost this host. A killed process costs nothing, whatever this is' -r
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l shm-dir -d 'Where rings are. It must be tmpfs: rings must outlive processes, and cost no disk writes' -r -F
+complete -c hog -n "__fish_hog_using_subcommand batchsend" -l shm-group -d 'Unix group, by name or number, whose members share this group\'s rings [default: rings are their user\'s alone]' -r
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l drain-and-exit -d 'End once everything found at the start is drained and acknowledged'
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -s q -l quiet -d 'Say less: -q only warnings, -qq only errors'
-complete -c hog -n "__fish_hog_using_subcommand batchsend" -s h -l help -d 'Print help'
+complete -c hog -n "__fish_hog_using_subcommand batchsend" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -s V -l version -d 'Print version'
 complete -c hog -n "__fish_hog_using_subcommand batchrecv" -l listen -d 'Where to listen; port 0 takes any. The first line on stdout is the address, once senders may come' -r
 complete -c hog -n "__fish_hog_using_subcommand batchrecv" -s d -l dir -d 'Where archives lie, with $GROUP and, perhaps, $DATE (local, as 2026.11.21) [default: /var/lib/hog/archive/$GROUP/$DATE]' -r
