@@ -36,38 +36,38 @@ complete -c hog -n "__fish_hog_needs_command" -f -a "status" -d 'Say what a send
 complete -c hog -n "__fish_hog_needs_command" -f -a "demo" -d 'Ship a file on this machine, killing sender and receiver on the way, and compare'
 complete -c hog -n "__fish_hog_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hog -n "__fish_hog_using_subcommand engine" -s g -l group -d 'The group to log to' -r
-complete -c hog -n "__fish_hog_using_subcommand engine" -l name -d 'Name of the ring [default: made of the file\'s canonical path; rings of stdin are unique]' -r
-complete -c hog -n "__fish_hog_using_subcommand engine" -l ring-size -d 'Capacity of a new ring, a power of two. The default holds what a fast program logs in a few milliseconds, in which the drainer comes by several times' -r
+complete -c hog -n "__fish_hog_using_subcommand engine" -l name -d 'Name of the ring' -r
+complete -c hog -n "__fish_hog_using_subcommand engine" -l ring-size -d 'Capacity of a new ring, a power of two' -r
 complete -c hog -n "__fish_hog_using_subcommand engine" -l resume -d 'Whether to go on where an earlier run stopped' -r -f -a "auto\t'Go on where an earlier run stopped, if there was one'
 require\t'Go on, or refuse to start (exit 4)'
 off\t'Begin anew'"
-complete -c hog -n "__fish_hog_using_subcommand engine" -l shm-dir -d 'Where rings are. It must be tmpfs: rings must outlive processes, and cost no disk writes' -r -F
-complete -c hog -n "__fish_hog_using_subcommand engine" -l shm-group -d 'Unix group, by name or number, whose members share this group\'s rings [default: rings are their user\'s alone]' -r
-complete -c hog -n "__fish_hog_using_subcommand engine" -l unreliable -d 'Drop lines instead of waiting when the ring is full; dropped lines are counted and marked in the stream'
+complete -c hog -n "__fish_hog_using_subcommand engine" -l shm-dir -d 'Where rings are; it must be tmpfs' -r -F
+complete -c hog -n "__fish_hog_using_subcommand engine" -l shm-group -d 'Unix group, by name or number, that shares the rings' -r
+complete -c hog -n "__fish_hog_using_subcommand engine" -l unreliable -d 'Drop lines instead of waiting when the ring is full'
 complete -c hog -n "__fish_hog_using_subcommand engine" -s q -l quiet -d 'Say less: -q only warnings, -qq only errors'
 complete -c hog -n "__fish_hog_using_subcommand engine" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hog -n "__fish_hog_using_subcommand engine" -s V -l version -d 'Print version'
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -s g -l group -d 'A group to drain; may be repeated' -r
-complete -c hog -n "__fish_hog_using_subcommand batchsend" -l to -d 'A destination, HOST:PORT; may be repeated. Each gets everything; one that is down delays no other' -r
-complete -c hog -n "__fish_hog_using_subcommand batchsend" -s d -l dir -d 'Directory of the spools: one below it for each group, or wherever $GROUP stands in it [default: /var/lib/hog/spool]' -r
-complete -c hog -n "__fish_hog_using_subcommand batchsend" -s m -l store-dir -d 'Directory of hogstat.db [default: $HOBBES_STORE_DIR, or /var/lib/hog/batchsend]' -r -F
-complete -c hog -n "__fish_hog_using_subcommand batchsend" -l batch-time -d 'A batch leaves at the latest this long after its first record was drained. Longer batches compress better' -r
-complete -c hog -n "__fish_hog_using_subcommand batchsend" -l batch-size -d 'A batch leaves when it has this many bytes' -r
-complete -c hog -n "__fish_hog_using_subcommand batchsend" -l compress -d 'Compression on the wire and in the archive: zstd:LEVEL, lz4 or none. Level 1 is faster than most networks' -r
-complete -c hog -n "__fish_hog_using_subcommand batchsend" -l sync -d 'How often the spool is synced: what loss of power can cost this host. A killed process costs nothing, whatever this is' -r
-complete -c hog -n "__fish_hog_using_subcommand batchsend" -l shm-dir -d 'Where rings are. It must be tmpfs: rings must outlive processes, and cost no disk writes' -r -F
-complete -c hog -n "__fish_hog_using_subcommand batchsend" -l shm-group -d 'Unix group, by name or number, whose members share this group\'s rings [default: rings are their user\'s alone]' -r
-complete -c hog -n "__fish_hog_using_subcommand batchsend" -l drain-and-exit -d 'End once everything found at the start is drained and acknowledged'
+complete -c hog -n "__fish_hog_using_subcommand batchsend" -l to -d 'A destination; may be repeated' -r
+complete -c hog -n "__fish_hog_using_subcommand batchsend" -s d -l dir -d 'Directory of the spools' -r
+complete -c hog -n "__fish_hog_using_subcommand batchsend" -s m -l store-dir -d 'Directory of hogstat.db' -r -F
+complete -c hog -n "__fish_hog_using_subcommand batchsend" -l batch-time -d 'How long a record may wait for others to leave with' -r
+complete -c hog -n "__fish_hog_using_subcommand batchsend" -l batch-size -d 'How many bytes make a batch leave at once' -r
+complete -c hog -n "__fish_hog_using_subcommand batchsend" -l compress -d 'Compression of what is shipped: zstd:LEVEL, lz4 or none' -r
+complete -c hog -n "__fish_hog_using_subcommand batchsend" -l sync -d 'How often the spool is synced to disk' -r
+complete -c hog -n "__fish_hog_using_subcommand batchsend" -l shm-dir -d 'Where rings are; it must be tmpfs' -r -F
+complete -c hog -n "__fish_hog_using_subcommand batchsend" -l shm-group -d 'Unix group, by name or number, that shares the rings' -r
+complete -c hog -n "__fish_hog_using_subcommand batchsend" -l drain-and-exit -d 'End once all found at the start is acknowledged'
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -s q -l quiet -d 'Say less: -q only warnings, -qq only errors'
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -s V -l version -d 'Print version'
-complete -c hog -n "__fish_hog_using_subcommand batchrecv" -l listen -d 'Where to listen; port 0 takes any. The first line on stdout is the address, once senders may come' -r
-complete -c hog -n "__fish_hog_using_subcommand batchrecv" -s d -l dir -d 'Where archives lie, with $GROUP and, perhaps, $DATE (local, as 2026.11.21) [default: /var/lib/hog/archive/$GROUP/$DATE]' -r
-complete -c hog -n "__fish_hog_using_subcommand batchrecv" -s m -l store-dir -d 'Directory of hogstat.db [default: $HOBBES_STORE_DIR, or /var/lib/hog/batchrecv]' -r -F
+complete -c hog -n "__fish_hog_using_subcommand batchrecv" -l listen -d 'Where to listen; port 0 takes any' -r
+complete -c hog -n "__fish_hog_using_subcommand batchrecv" -s d -l dir -d 'Where archives lie, with $GROUP and $DATE in it' -r
+complete -c hog -n "__fish_hog_using_subcommand batchrecv" -s m -l store-dir -d 'Directory of hogstat.db' -r -F
 complete -c hog -n "__fish_hog_using_subcommand batchrecv" -s q -l quiet -d 'Say less: -q only warnings, -qq only errors'
-complete -c hog -n "__fish_hog_using_subcommand batchrecv" -s h -l help -d 'Print help'
+complete -c hog -n "__fish_hog_using_subcommand batchrecv" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hog -n "__fish_hog_using_subcommand batchrecv" -s V -l version -d 'Print version'
-complete -c hog -n "__fish_hog_using_subcommand cat" -l format -d 'json: one object a line. raw: the lines that an engine logged, as they were' -r -f -a "json\t'One object a line: group, stream, position, time, statement, value, text'
+complete -c hog -n "__fish_hog_using_subcommand cat" -l format -d 'How to print a record' -r -f -a "json\t'One object a line: group, stream, position, time, statement, value, text'
 raw\t'The lines that an engine logged, as they were; nothing of other records'"
 complete -c hog -n "__fish_hog_using_subcommand cat" -s q -l quiet -d 'Say less: -q only warnings, -qq only errors'
 complete -c hog -n "__fish_hog_using_subcommand cat" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -77,16 +77,16 @@ json\t'One object a line: each stream, then the total'"
 complete -c hog -n "__fish_hog_using_subcommand verify" -s q -l quiet -d 'Say less: -q only warnings, -qq only errors'
 complete -c hog -n "__fish_hog_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hog -n "__fish_hog_using_subcommand verify" -s V -l version -d 'Print version'
-complete -c hog -n "__fish_hog_using_subcommand status" -s m -l store-dir -d 'The store that is asked about [default: $HOBBES_STORE_DIR, or /var/lib/hog/batchsend]' -r -F
+complete -c hog -n "__fish_hog_using_subcommand status" -s m -l store-dir -d 'The store that is asked about' -r -F
 complete -c hog -n "__fish_hog_using_subcommand status" -l format -d 'How to print it' -r -f -a "text\t'For people'
 json\t'One JSON object'"
-complete -c hog -n "__fish_hog_using_subcommand status" -l shm-dir -d 'Where rings are. It must be tmpfs: rings must outlive processes, and cost no disk writes' -r -F
+complete -c hog -n "__fish_hog_using_subcommand status" -l shm-dir -d 'Where rings are; it must be tmpfs' -r -F
 complete -c hog -n "__fish_hog_using_subcommand status" -s q -l quiet -d 'Say less: -q only warnings, -qq only errors'
 complete -c hog -n "__fish_hog_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hog -n "__fish_hog_using_subcommand status" -s V -l version -d 'Print version'
-complete -c hog -n "__fish_hog_using_subcommand demo" -l shm-dir -d 'Where rings are. It must be tmpfs: rings must outlive processes, and cost no disk writes' -r -F
+complete -c hog -n "__fish_hog_using_subcommand demo" -l shm-dir -d 'Where rings are; it must be tmpfs' -r -F
 complete -c hog -n "__fish_hog_using_subcommand demo" -s q -l quiet -d 'Say less: -q only warnings, -qq only errors'
-complete -c hog -n "__fish_hog_using_subcommand demo" -s h -l help -d 'Print help'
+complete -c hog -n "__fish_hog_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hog -n "__fish_hog_using_subcommand demo" -s V -l version -d 'Print version'
 complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv cat verify status demo help" -f -a "engine" -d 'Log each line of files or of stdin as a record'
 complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv cat verify status demo help" -f -a "batchsend" -d 'Drain rings into a spool and ship it'

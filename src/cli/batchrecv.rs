@@ -10,13 +10,23 @@ use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
 pub(super) struct BatchrecvArgs {
-    /// Where to listen; port 0 takes any. The first line on stdout is the address, once senders may come.
+    /// Where to listen; port 0 takes any
+    ///
+    /// The first line on stdout is the address, once senders may come. Whoever reaches it can write to any group: there is no authentication.
     #[arg(long, value_name = "ADDR:PORT", value_parser = destination)]
     listen: String,
-    /// Where archives lie, with $GROUP and, perhaps, $DATE (local, as 2026.11.21) [default: /var/lib/hog/archive/$GROUP/$DATE]
+    /// Where archives lie, with $GROUP and $DATE in it
+    ///
+    /// `$DATE` is the local date, as 2026.11.21; a new one begins a new directory. A directory in which neither stands gets both, below it.
+    ///
+    /// The default, /var/lib/hog/archive/$GROUP/$DATE, keeps groups apart, and makes the days of one easy to delete.
     #[arg(short, long, value_name = "DIR", value_parser = ArchivePattern::new)]
     dir: Option<ArchivePattern>,
-    /// Directory of hogstat.db [default: $HOBBES_STORE_DIR, or /var/lib/hog/batchrecv]
+    /// Directory of hogstat.db
+    ///
+    /// Nothing in it is on the way of a record: it has the receiver's sessions and what went wrong. One process has it at a time.
+    ///
+    /// The default is $HOBBES_STORE_DIR where that is set, as the original has it, and otherwise /var/lib/hog/batchrecv, beside the archives.
     #[arg(short = 'm', long, value_name = "STORE")]
     store_dir: Option<PathBuf>,
 }

@@ -16,28 +16,58 @@ pub(super) struct BatchsendArgs {
     /// A group to drain; may be repeated
     #[arg(short, long = "group", value_name = "GROUP", required = true, value_parser = group)]
     groups: Vec<String>,
-    /// A destination, HOST:PORT; may be repeated. Each gets everything; one that is down delays no other.
+    /// A destination; may be repeated
+    ///
+    /// Each gets everything, at its own pace: one that is down delays no other. All addresses of a name are tried. A destination is known by this text:
+    /// what an earlier run owes it is sent once it is named alike.
     #[arg(long = "to", value_name = "HOST:PORT", required = true, value_parser = destination)]
     to: Vec<String>,
-    /// Directory of the spools: one below it for each group, or wherever $GROUP stands in it [default: /var/lib/hog/spool]
+    /// Directory of the spools
+    ///
+    /// Each group has one in it, named after the group; or its name stands wherever `$GROUP` does.
+    ///
+    /// The default, /var/lib/hog/spool, is on disk, where the backlog of a receiver that is down has room and outlives a reboot.
     #[arg(short, long, value_name = "SPOOL")]
     dir: Option<String>,
-    /// Directory of hogstat.db [default: $HOBBES_STORE_DIR, or /var/lib/hog/batchsend]
+    /// Directory of hogstat.db
+    ///
+    /// Nothing in it is on the way of a record: it says which ring, spool and destination belong to whom, and what went wrong. One process has it at a time.
+    ///
+    /// The default is $HOBBES_STORE_DIR where that is set, as the original has it, and otherwise /var/lib/hog/batchsend, beside the spool.
     #[arg(short = 'm', long, value_name = "STORE")]
     store_dir: Option<PathBuf>,
-    /// A batch leaves at the latest this long after its first record was drained. Longer batches compress better.
+    /// How long a record may wait for others to leave with
+    ///
+    /// A batch leaves at the latest this long after its first record was drained.
+    ///
+    /// The default is a delay that nobody notices who reads logs, and long enough for batches that compress well. Longer ones compress better.
     #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = time)]
     batch_time: Duration,
-    /// A batch leaves when it has this many bytes
+    /// How many bytes make a batch leave at once
+    ///
+    /// From 1 byte to 8MiB, before compression.
+    ///
+    /// The default is what a frame holds at most: more would leave as several, and gain nothing.
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = size)]
     batch_size: u64,
-    /// Compression on the wire and in the archive: zstd:LEVEL, lz4 or none. Level 1 is faster than most networks.
+    /// Compression of what is shipped: zstd:LEVEL, lz4 or none
+    ///
+    /// The receiver stores what comes as it comes, so its archive has the same compression.
+    ///
+    /// The default compresses logs to a fraction of their size and is faster than most networks. A higher level takes more of the processor for
+    /// little; lz4 takes less of it.
     #[arg(long, value_name = "CODEC", default_value = "zstd:1")]
     compress: Compression,
-    /// How often the spool is synced: what loss of power can cost this host. A killed process costs nothing, whatever this is.
+    /// How often the spool is synced to disk
+    ///
+    /// This much can be lost when this host loses power, and was not shipped by then. A killed process costs nothing, whatever this is.
+    ///
+    /// The default costs a disk little. Rings are memory, and lost with the power anyway: a shorter time saves only what was drained.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = time)]
     sync: Duration,
-    /// End once everything found at the start is drained and acknowledged
+    /// End once all found at the start is acknowledged
+    ///
+    /// Every ring found is drained to where it ended then; programs that go on logging do not hold it up.
     #[arg(long)]
     drain_and_exit: bool,
     #[command(flatten)]

@@ -10,7 +10,9 @@ pub(super) struct CatArgs {
     /// Segment files, or directories that are looked through for them
     #[arg(required = true)]
     paths: Vec<PathBuf>,
-    /// json: one object a line. raw: the lines that an engine logged, as they were.
+    /// How to print a record
+    ///
+    /// The default has all that is known of a record, for other programs to pick from.
     #[arg(long, value_enum, default_value = "json")]
     format: CatFormat,
 }

@@ -8,7 +8,9 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub(super) struct DemoArgs {
-    /// A file to ship [default: a few MB of lines that are made up]
+    /// A file to ship
+    ///
+    /// The default is a few MB of lines that are made up, so that the demonstration needs nothing.
     file: Option<PathBuf>,
     #[command(flatten)]
     shm: ShmDir,

@@ -2,6 +2,9 @@
 //!
 //! A mode's flags are in the file of its name; what several have in common is here. Nothing is done here: a command line that
 //! makes sense becomes the options of a mode.
+//!
+//! An argument's first line is all that short help has, and fits a screen with the others; the rest is for long help and the manual, and
+//! has a paragraph "The default ..." with the reason. Tests hold every argument to that.
 
 mod batchrecv;
 mod batchsend;
@@ -17,14 +20,14 @@ use clap::{Args, Parser, Subcommand};
 use hog_ring::ShmGroup;
 use std::path::PathBuf;
 
-/// A crash-safe, shared-memory log shipper.
+/// A crash-safe, shared-memory log shipper
 ///
 /// Applications log records into shared-memory rings; `batchsend` drains the rings into a spool and ships it; `batchrecv` stores what comes.
 /// A record whose log call returned is in the receiver's archive exactly once, in order, whatever process is killed, whenever.
 #[derive(Debug, Parser)]
 #[command(name = "hog", version, max_term_width = 100, propagate_version = true)]
 pub struct Cli {
-    /// Say less: -q only warnings, -qq only errors.
+    /// Say less: -q only warnings, -qq only errors
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     pub quiet: u8,
     #[command(subcommand)]
@@ -53,17 +56,24 @@ enum Mode {
 
 #[derive(Debug, Args)]
 struct ShmDir {
-    /// Where rings are. It must be tmpfs: rings must outlive processes, and cost no disk writes.
+    /// Where rings are; it must be tmpfs
+    ///
+    /// Rings must outlive processes, and cost no disk writes: what is not tmpfs is refused (exit 6). Programs that log and the process that drains
+    /// must name the same directory; the rings of a group are in `hog/GROUP` below it.
+    ///
+    /// The default is where Linux has a tmpfs without anybody's doing.
     #[arg(long, value_name = "DIR", default_value = "/dev/shm")]
     shm_dir: PathBuf,
 }
 
 #[derive(Debug, Args)]
 struct ShmSharing {
-    /// Unix group, by name or number, whose members share this group's rings [default: rings are their user's alone]
+    /// Unix group, by name or number, that shares the rings
     ///
     /// The directory of the rings gets mode 2770 and this group, each ring 0660. So a sender drains what programs of other users log,
     /// if all of them are members and say this. Members can spoil each other's rings: have a group for it alone.
+    ///
+    /// The default is that rings are their user's alone, for whoever can write a ring can write anything into it.
     #[arg(long, value_name = "NAME", value_parser = values::shm_group)]
     shm_group: Option<ShmGroup>,
 }

@@ -9,10 +9,16 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
-    /// The store that is asked about [default: $HOBBES_STORE_DIR, or /var/lib/hog/batchsend]
+    /// The store that is asked about
+    ///
+    /// It is that of a sender or of a receiver, whether one works there now or not.
+    ///
+    /// The default is $HOBBES_STORE_DIR where that is set, and otherwise /var/lib/hog/batchsend: a host has more senders than receivers.
     #[arg(short = 'm', long, value_name = "STORE")]
     store_dir: Option<PathBuf>,
     /// How to print it
+    ///
+    /// The default is for people.
     #[arg(long, value_enum, default_value = "text")]
     format: StatusFormat,
     #[command(flatten)]

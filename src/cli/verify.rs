@@ -11,6 +11,8 @@ pub(super) struct VerifyArgs {
     #[arg(required = true)]
     paths: Vec<PathBuf>,
     /// How to print the result
+    ///
+    /// The default is for people: a table of the streams, and the sums.
     #[arg(long, value_enum, default_value = "text")]
     format: VerifyFormat,
 }

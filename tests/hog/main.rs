@@ -9,6 +9,7 @@ mod arrived;
 mod ended;
 mod faults;
 mod groups;
+mod help;
 mod kill;
 mod life;
 mod moments;
