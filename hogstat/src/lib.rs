@@ -8,8 +8,8 @@
 //! The invariants:
 //! - One call is one transaction, on disk when it returns (write-ahead log, `synchronous=FULL`). A call that fails
 //!   stored nothing and may be repeated.
-//! - Facts only grow: positions never shrink, an ended region stays ended, a region/destination pair is recovered
-//!   once. So a repeated or late call does no harm.
+//! - Facts only grow: positions never shrink, an ended region stays ended, what a session left of a region is
+//!   recovered once to each destination. So a repeated or late call does no harm.
 //! - The database is never needed to find data, only to know whose it is. Lost or damaged, it is set aside and a
 //!   fresh one takes its place; spools and rings say the rest.
 //!
@@ -35,6 +35,7 @@ mod column;
 mod error;
 mod open;
 mod overview;
+mod recovery;
 mod region;
 mod session;
 mod spool;
@@ -50,9 +51,10 @@ pub use crate::open::set_aside;
 pub use crate::overview::{
     Acknowledgement, Destination, Fault, Overview, ReceiveConnection, RegionCounts, Session, Spool,
 };
+pub use crate::recovery::{NewRecovery, Recovery, RecoveryOutcome};
 pub use crate::region::{NewRegion, ReaderStatus, Region, RegionState};
 pub use crate::session::{NewSession, Role, SessionId, SessionKind};
-pub use crate::spool::{NewSpool, SenderStatus};
+pub use crate::spool::{NewSpool, SenderStatus, SpoolRun};
 
 /// One connection to hogstat.db. It can move between threads, and several can be open at once: readers are not held
 /// up by a writer, and writers wait for each other for at most five seconds.

@@ -20,10 +20,11 @@ use crate::Stat;
 use crate::error::{Error, Failure};
 
 /// The script at index `n` turns version `n` into `n + 1`. Scripts that were released are never changed.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("migrations/0001_tables.sql"),
     include_str!("migrations/0002_hobbes_views.sql"),
     include_str!("migrations/0003_archives.sql"),
+    include_str!("migrations/0004_recovery.sql"),
 ];
 
 /// SQLite's `application_id`, "HogS": tells hog's databases from those of other programs.
@@ -140,10 +141,12 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Failure> {
     // safe, only readers and writers then wait for each other; so the answer is not looked at.
     connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "full")?;
-    connection.pragma_update(None, "foreign_keys", true)?;
     if found < known_version() {
+        // A table that is made anew is dropped in between, and its rows are named by others.
+        connection.pragma_update(None, "foreign_keys", false)?;
         migrate(connection)?;
     }
+    connection.pragma_update(None, "foreign_keys", true)?;
     Ok(())
 }
 

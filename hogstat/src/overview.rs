@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::archive::{self, Archive};
 use crate::column::{Argv, Id, Word};
 use crate::error::{Error, Failure};
-use crate::{Region, RegionState, Role, SenderStatus, SessionId, SessionKind, Stat};
+use crate::{Recovery, Region, RegionState, Role, SenderStatus, SessionId, SessionKind, Stat};
 
 /// How many of the latest sessions, faults and connections an overview has.
 const LATEST_ROWS: i64 = 20;
@@ -21,7 +21,7 @@ pub struct Overview {
     pub sessions: Vec<Session>,
     /// How many sessions in all were not closed: running, or killed.
     pub sessions_not_closed: u64,
-    /// The regions that are not ended, by group, then in the order they were first seen.
+    /// The regions that are neither ended nor abandoned, by group, then in the order they were first seen.
     pub regions: Vec<Region>,
     /// How many regions there are in each state.
     pub region_counts: RegionCounts,
@@ -29,6 +29,8 @@ pub struct Overview {
     pub spools: Vec<Spool>,
     /// Of each group the archive on the same host that was opened last, by group.
     pub archives: Vec<Archive>,
+    /// The recoveries that are not over, and the latest 20 that are, newest first.
+    pub recoveries: Vec<Recovery>,
     /// The latest 20 faults, newest first.
     pub faults: Vec<Fault>,
     /// The latest 20 connections that a receiver accepted, newest first.
@@ -63,12 +65,16 @@ pub struct Session {
 pub struct RegionCounts {
     /// Open.
     pub open: u64,
+    /// Open, and taken over by a later run of their producer.
+    pub adopted: u64,
     /// Kept for their producer's next run.
     pub kept: u64,
     /// Ended.
     pub ended: u64,
     /// Lost.
     pub lost: u64,
+    /// Given up by a person.
+    pub abandoned: u64,
 }
 
 /// A spool as it was opened last.
@@ -154,6 +160,7 @@ impl Stat {
                 region_counts: region_counts(db)?,
                 spools: spools(db)?,
                 archives: archive::latest(db)?,
+                recoveries: recoveries(db)?,
                 faults: faults(db)?,
                 connections: connections(db)?,
             })
@@ -193,7 +200,7 @@ fn sessions_not_closed(db: &Connection) -> Result<u64, Failure> {
 
 fn regions(db: &Connection) -> Result<Vec<Region>, Failure> {
     let sql = format!(
-        "SELECT {} FROM regions WHERE state <> 'ended' ORDER BY group_name, id",
+        "SELECT {} FROM regions WHERE state NOT IN ('ended', 'abandoned') ORDER BY group_name, id",
         Region::COLUMNS
     );
     let mut query = db.prepare(&sql)?;
@@ -212,6 +219,8 @@ fn region_counts(db: &Connection) -> Result<RegionCounts, Failure> {
             RegionState::Kept => counts.kept = count,
             RegionState::Ended => counts.ended = count,
             RegionState::Lost => counts.lost = count,
+            RegionState::Adopted => counts.adopted = count,
+            RegionState::Abandoned => counts.abandoned = count,
         }
     }
     Ok(counts)
@@ -269,6 +278,18 @@ fn acknowledgements(db: &Connection, sender: Uuid, address: &str) -> Result<Vec<
             time: row.get(2)?,
         })
     })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn recoveries(db: &Connection) -> Result<Vec<Recovery>, Failure> {
+    let sql = format!(
+        "{} WHERE r.outcome = 'begun'
+             OR r.id IN (SELECT id FROM recoveries WHERE outcome <> 'begun' ORDER BY ended DESC, id DESC LIMIT ?1)
+          ORDER BY r.id DESC",
+        Recovery::SELECT
+    );
+    let mut query = db.prepare(&sql)?;
+    let rows = query.query_map([LATEST_ROWS], Recovery::from_row)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

@@ -1,9 +1,9 @@
 //! Regions: the rings that sessions drained, how far, and what became of them.
 //!
 //! A region begins open. It becomes *kept* when its ring is drained but may be adopted by the next run of its
-//! producer, *ended* when END was appended, *lost* when its memory is gone. Kept and lost regions open again when
-//! their ring is registered again; ended is for ever. `position` is the last one noted, a lower bound: what the
-//! spool holds decides.
+//! producer, *adopted* when that has happened, *ended* when END was appended, *lost* when its memory is gone, *abandoned*
+//! when a person gave it up. Kept and lost regions open again when their ring is registered again; ended and abandoned are
+//! for ever. `position` is the last one noted, a lower bound: what the spool holds decides.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
@@ -17,12 +17,16 @@ stored_words! {
     pub enum RegionState {
         /// Being drained, or left so by a session that was killed.
         Open = "open",
+        /// Being drained, and written by a later run of its producer than the one that made it.
+        Adopted = "adopted",
         /// Drained to its `tail`, and its ring left for the producer's next run.
         Kept = "kept",
         /// Drained and closed with END.
         Ended = "ended",
         /// Its memory is gone, with whatever it held above the last position.
         Lost = "lost",
+        /// Given up by a person, with whatever was not delivered of it.
+        Abandoned = "abandoned",
     }
 }
 
@@ -42,10 +46,20 @@ impl RegionState {
     /// What it says of the reader that brings a region into this state.
     fn reader(self) -> ReaderStatus {
         match self {
-            RegionState::Open => ReaderStatus::Started,
-            RegionState::Kept | RegionState::Ended => ReaderStatus::Closed,
+            RegionState::Open | RegionState::Adopted => ReaderStatus::Started,
+            RegionState::Kept | RegionState::Ended | RegionState::Abandoned => ReaderStatus::Closed,
             RegionState::Lost => ReaderStatus::Lost,
         }
+    }
+
+    /// Whether no later note changes it.
+    fn is_final(self) -> bool {
+        matches!(self, RegionState::Ended | RegionState::Abandoned)
+    }
+
+    /// Whether its ring is being drained.
+    fn is_open(self) -> bool {
+        matches!(self, RegionState::Open | RegionState::Adopted)
     }
 }
 
@@ -140,7 +154,7 @@ impl Stat {
     }
 
     /// Records what became of a region and how far it was drained; with [`RegionState::Open`], only how far. An
-    /// ended region stays ended, and its position never shrinks.
+    /// ended or abandoned region stays so, and its position never shrinks.
     ///
     /// # Errors
     /// [`Error::Unknown`] if that ring was never registered.
@@ -158,8 +172,8 @@ impl Stat {
                 .query_row([Id(ring)], |row| Ok((row.get(0)?, row.get(1)?)))
                 .optional()?
                 .ok_or_else(|| Failure::Unknown(format!("region {ring}")))?;
-            let after = if before == RegionState::Ended { before } else { state };
-            let closed = (after != RegionState::Open).then_some(now);
+            let after = if before.is_final() { before } else { state };
+            let closed = (!after.is_open()).then_some(now);
             db.prepare_cached(
                 "UPDATE regions
                     SET closed = CASE WHEN state = ?2 THEN closed ELSE ?4 END,
@@ -171,7 +185,7 @@ impl Stat {
         })
     }
 
-    /// The regions of a group that are neither ended nor lost, in the order in which their rings were created: boots
+    /// The regions of a group that are open, adopted or kept, in the order in which their rings were created: boots
     /// in the order in which sessions met them, within a boot by creation time, then by who was seen first.
     ///
     /// # Errors
@@ -179,7 +193,7 @@ impl Stat {
     pub fn unfinished_regions(&self, group: &str) -> Result<Vec<Region>, Error> {
         // Creation times count from boot, so they compare only within one.
         let sql = format!(
-            "SELECT {} FROM regions r WHERE group_name = ?1 AND state IN ('open', 'kept')
+            "SELECT {} FROM regions r WHERE group_name = ?1 AND state IN ('open', 'adopted', 'kept')
               ORDER BY (SELECT min(id) FROM regions b WHERE b.boot = r.boot), created, id",
             Region::COLUMNS
         );
@@ -187,28 +201,6 @@ impl Stat {
             let mut query = db.prepare_cached(&sql)?;
             let regions = query.query_map([group], Region::from_row)?;
             Ok(regions.collect::<Result<_, _>>()?)
-        })
-    }
-
-    /// Records that what was left of a region reached `address`, on behalf of the session that saw it first. Returns
-    /// whether that is news: a pair is recovered once.
-    ///
-    /// # Errors
-    /// [`Error::Unknown`] if that ring was never registered.
-    pub fn record_recovery(&mut self, session: SessionId, ring: Uuid, address: &str, now: i64) -> Result<bool, Error> {
-        self.write(|db| {
-            let (region, original): (i64, i64) = db
-                .prepare_cached("SELECT id, first_session FROM regions WHERE ring = ?1")?
-                .query_row([Id(ring)], |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()?
-                .ok_or_else(|| Failure::Unknown(format!("region {ring}")))?;
-            let recorded = db
-                .prepare_cached(
-                    "INSERT INTO recoveries (session, region, destination, original_session, time)
-                     VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (region, destination) DO NOTHING",
-                )?
-                .execute(params![session.0, region, address, original, now])?;
-            Ok(recorded == 1)
         })
     }
 }
@@ -223,8 +215,8 @@ fn region_row(db: &Connection, session: SessionId, region: &NewRegion<'_>, now: 
              ON CONFLICT (ring) DO UPDATE
                 SET path = excluded.path,
                     position = max(position, excluded.position),
-                    closed = CASE WHEN state = 'ended' THEN closed END,
-                    state = CASE WHEN state = 'ended' THEN state ELSE 'open' END
+                    closed = CASE WHEN state IN ('ended', 'abandoned') THEN closed END,
+                    state = CASE WHEN state IN ('ended', 'abandoned', 'adopted') THEN state ELSE 'open' END
              RETURNING id",
         )?
         .query_row(

@@ -40,6 +40,19 @@ pub struct NewSpool<'a> {
     pub destinations: &'a [String],
 }
 
+/// A spool as a session opened it: one run of its drainer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpoolRun {
+    /// The session. Sessions are numbered in the order in which they began.
+    pub session: SessionId,
+    /// The spool's directory.
+    pub directory: String,
+    /// The spool's uuid.
+    pub sender: Uuid,
+    /// The epoch of this opening.
+    pub epoch: u64,
+}
+
 impl Stat {
     /// Records a spool, its destinations, and a started sender to each. Repeated by the same session it adds what is
     /// missing.
@@ -61,8 +74,75 @@ impl Stat {
         })
     }
 
-    /// To whom the frames go that were spooled under this epoch, in the order named then. `None` if the database
-    /// never heard of that epoch: it was lost since.
+    /// Every run of every spool of a group, oldest first.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn spool_runs(&self, group: &str) -> Result<Vec<SpoolRun>, Error> {
+        self.read(|db| {
+            let mut query = db.prepare_cached(
+                "SELECT session, directory, sender, epoch FROM spools WHERE group_name = ?1 ORDER BY session, id",
+            )?;
+            let runs = query.query_map([group], |row| {
+                Ok(SpoolRun {
+                    session: SessionId(row.get(0)?),
+                    directory: row.get(1)?,
+                    sender: row.get::<_, Id>(2)?.0,
+                    epoch: row.get::<_, Word>(3)?.0,
+                })
+            })?;
+            Ok(runs.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// The groups of which a session ever opened a spool, by name.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn groups(&self) -> Result<Vec<String>, Error> {
+        self.read(|db| {
+            let mut query = db.prepare_cached("SELECT DISTINCT group_name FROM spools ORDER BY group_name")?;
+            let groups = query.query_map([], |row| row.get(0))?;
+            Ok(groups.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Records that `address` gets nothing more of what sessions up to now drained of `group`: it is owed nothing by any
+    /// run that is known. Returns how many runs owed it something.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn abandon_destination(&mut self, group: &str, address: &str, now: i64) -> Result<usize, Error> {
+        self.write(|db| {
+            let abandoned = db
+                .prepare_cached(
+                    "UPDATE destinations SET abandoned = ?3
+                      WHERE address = ?2 AND abandoned IS NULL
+                        AND spool IN (SELECT id FROM spools WHERE group_name = ?1)",
+                )?
+                .execute(params![group, address, now])?;
+            Ok(abandoned)
+        })
+    }
+
+    /// Drops what `address` acknowledged of any spool of `group`. Returns of how many streams.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn forget_destination(&mut self, group: &str, address: &str) -> Result<usize, Error> {
+        self.write(|db| {
+            let forgotten = db
+                .prepare_cached(
+                    "DELETE FROM acknowledgements
+                      WHERE address = ?2 AND sender IN (SELECT sender FROM spools WHERE group_name = ?1)",
+                )?
+                .execute(params![group, address])?;
+            Ok(forgotten)
+        })
+    }
+
+    /// To whom the frames go that were spooled under this epoch, in the order named then, without those that were
+    /// abandoned. `None` if the database never heard of that epoch: it was lost since.
     ///
     /// # Errors
     /// See [`Error`].
@@ -73,7 +153,9 @@ impl Stat {
                 .query_row(params![Id(sender), Word(epoch)], |row| row.get(0))
                 .optional()?;
             let Some(spool) = spool else { return Ok(None) };
-            let mut query = db.prepare_cached("SELECT address FROM destinations WHERE spool = ?1 ORDER BY id")?;
+            let mut query = db.prepare_cached(
+                "SELECT address FROM destinations WHERE spool = ?1 AND abandoned IS NULL ORDER BY id",
+            )?;
             let addresses = query.query_map([spool], |row| row.get(0))?.collect::<Result<_, _>>()?;
             Ok(Some(addresses))
         })

@@ -6,6 +6,7 @@
 mod archives;
 mod opening;
 mod overview;
+mod recoveries;
 mod regions;
 mod sessions;
 mod spools;

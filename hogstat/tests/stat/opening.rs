@@ -16,7 +16,7 @@ fn empty_directory_gets_a_database_of_the_latest_version() {
         .shell()
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .unwrap();
-    assert_eq!(version, 3);
+    assert_eq!(version, 4);
 }
 
 #[test]
@@ -35,15 +35,30 @@ fn database_of_the_first_version_is_brought_up_to_date_and_keeps_its_rows() {
     old.execute_batch(
         "PRAGMA application_id = 0x486f6753; PRAGMA user_version = 1;
          INSERT INTO sessions VALUES (5, 'local', 'normal', '[\"hog\"]', '00000000-0000-0000-0000-000000000001',
-                                      1, 2, 3, NULL);",
+                                      1, 2, 3, NULL);
+         INSERT INTO regions VALUES (7, '00000000-0000-0000-0000-000000000060', 'web', 'nginx', '/x.ring',
+                                     '00000000-0000-0000-0000-000000000001', 2, 65536, 5, 3, 'kept', 64, 4);
+         INSERT INTO reader_registrations VALUES (5, 7, 3);
+         INSERT INTO recoveries VALUES (1, 5, 7, 'a:1', 5, 9);",
     )
     .unwrap();
     drop(old);
     assert!(matches!(
         Stat::open_read_only(&store.path()),
-        Err(Error::Older { found: 1, known: 3, .. })
+        Err(Error::Older { found: 1, known: 4, .. })
     ));
-    assert_eq!(store.open().overview().unwrap().sessions[0].started, 3);
+    let overview = store.open().overview().unwrap();
+    assert_eq!(overview.sessions[0].started, 3);
+    assert_eq!(
+        (overview.regions[0].ring, overview.regions[0].position),
+        (crate::uuid(0x60), 64)
+    );
+    assert_eq!(overview.recoveries[0].ended, Some(9));
+    let orphans: i64 = store
+        .shell()
+        .query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(orphans, 0);
     let modes: i64 = store
         .shell()
         .query_row("SELECT count(*) FROM ProcessEnvironment", [], |row| row.get(0))
@@ -63,7 +78,7 @@ fn newer_database_is_refused_and_not_a_byte_of_it_changes() {
                 refused,
                 Err(Error::Newer {
                     found: 77,
-                    known: 3,
+                    known: 4,
                     ..
                 })
             ),

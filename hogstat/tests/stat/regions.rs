@@ -52,7 +52,7 @@ fn regions_of_an_earlier_boot_come_first_whatever_its_clock_said() {
 }
 
 #[test]
-fn ended_and_lost_regions_are_finished_and_kept_ones_are_not() {
+fn ended_and_lost_and_abandoned_regions_are_finished_and_kept_and_adopted_ones_are_not() {
     let store = Store::new();
     let mut stat = store.open();
     let session = begin(&mut stat, 1);
@@ -61,15 +61,18 @@ fn ended_and_lost_regions_are_finished_and_kept_ones_are_not() {
         RegionState::Kept,
         RegionState::Ended,
         RegionState::Lost,
+        RegionState::Abandoned,
+        RegionState::Adopted,
     ];
     for (n, state) in (60..).zip(states) {
         stat.register_region(session, &ring(n, 1), 2).unwrap();
         stat.region_state(session, uuid(n), state, 64, 3).unwrap();
     }
-    assert_eq!(unfinished(&stat), [60, 61]);
+    assert_eq!(unfinished(&stat), [60, 61, 65]);
     let overview = stat.overview().unwrap();
     let counts = overview.region_counts;
     assert_eq!((counts.open, counts.kept, counts.ended, counts.lost), (1, 1, 1, 1));
+    assert_eq!((counts.abandoned, counts.adopted), (1, 1));
     let shown: Vec<_> = overview
         .regions
         .iter()
@@ -80,7 +83,8 @@ fn ended_and_lost_regions_are_finished_and_kept_ones_are_not() {
         [
             (RegionState::Open, None),
             (RegionState::Kept, Some(3)),
-            (RegionState::Lost, Some(3))
+            (RegionState::Lost, Some(3)),
+            (RegionState::Adopted, None)
         ]
     );
 }
@@ -135,6 +139,25 @@ fn kept_and_lost_regions_open_again_with_their_ring_and_ended_ones_do_not() {
 }
 
 #[test]
+fn an_abandoned_region_stays_so_whatever_is_noted_of_its_ring_and_an_adopted_one_until_it_is_kept() {
+    let store = Store::new();
+    let mut stat = store.open();
+    let session = begin(&mut stat, 1);
+    for (n, state) in (60..).zip([RegionState::Abandoned, RegionState::Adopted]) {
+        stat.register_region(session, &ring(n, 1), 2).unwrap();
+        stat.region_state(session, uuid(n), state, 64, 3).unwrap();
+        stat.register_region(session, &ring(n, 1), 4).unwrap();
+    }
+    for state in [RegionState::Open, RegionState::Lost, RegionState::Ended] {
+        stat.region_state(session, uuid(60), state, 72, 5).unwrap();
+    }
+    let counts = stat.overview().unwrap().region_counts;
+    assert_eq!((counts.abandoned, counts.adopted), (1, 1));
+    stat.region_state(session, uuid(61), RegionState::Kept, 72, 6).unwrap();
+    assert_eq!(stat.overview().unwrap().region_counts.kept, 1);
+}
+
+#[test]
 fn region_position_never_shrinks() {
     let store = Store::new();
     let mut stat = store.open();
@@ -148,31 +171,10 @@ fn region_position_never_shrinks() {
 }
 
 #[test]
-fn region_and_destination_are_recovered_once() {
-    let store = Store::new();
-    let mut stat = store.open();
-    let (first, second) = (begin(&mut stat, 1), begin(&mut stat, 2));
-    for n in [60, 61] {
-        stat.register_region(first, &ring(n, 1), 2).unwrap();
-    }
-    assert!(stat.record_recovery(second, uuid(60), "a:1", 3).unwrap());
-    assert!(!stat.record_recovery(second, uuid(60), "a:1", 4).unwrap());
-    assert!(stat.record_recovery(second, uuid(60), "b:2", 5).unwrap());
-    assert!(stat.record_recovery(second, uuid(61), "a:1", 6).unwrap());
-    drop(stat);
-    assert!(
-        !store.open().record_recovery(first, uuid(61), "a:1", 7).unwrap(),
-        "nor by a later session"
-    );
-}
-
-#[test]
 fn ring_that_was_never_registered_is_unknown() {
     let store = Store::new();
     let mut stat = store.open();
     let session = begin(&mut stat, 1);
     let state = stat.region_state(session, uuid(60), RegionState::Ended, 8, 2);
     assert!(matches!(state, Err(Error::Unknown { .. })), "{state:?}");
-    let recovery = stat.record_recovery(session, uuid(60), "a:1", 2);
-    assert!(matches!(recovery, Err(Error::Unknown { .. })), "{recovery:?}");
 }

@@ -1,6 +1,6 @@
 //! The views under the original's names, asked as a person in the sqlite3 shell would.
 
-use hogstat::{NewSession, RegionState, Role, SenderStatus, SessionKind};
+use hogstat::{NewRecovery, NewSession, RecoveryOutcome, RegionState, Role, SenderStatus, SessionKind};
 
 use crate::{Store, begin, ring, spool, texts, uuid};
 
@@ -51,7 +51,17 @@ fn recovered_store() -> Store {
     stat.register_region(second, &ring(0x61, 8), 7_000_000).unwrap();
     stat.region_state(second, uuid(0x61), RegionState::Lost, 64, 8_000_000)
         .unwrap();
-    stat.record_recovery(second, uuid(0x60), "a:1", 9_000_000).unwrap();
+    let left = NewRecovery {
+        ring: uuid(0x60),
+        address: "a:1",
+        from: 16,
+        to: 64,
+    };
+    stat.begin_recovery(second, &left, 8_500_000).unwrap();
+    stat.begin_recovery(second, &NewRecovery { address: "b:2", ..left }, 8_500_000)
+        .unwrap();
+    stat.end_recovery(second, uuid(0x60), "a:1", 64, RecoveryOutcome::Delivered, 9_000_000)
+        .unwrap();
     stat.sender_state(second, "web", "a:1", SenderStatus::Closed, 10_000_000)
         .unwrap();
     stat.record_connection(second, "10.0.0.1", 999, "web", uuid(0x50), 11_000_000)
@@ -130,11 +140,12 @@ fn sender_state_tells_started_suspended_and_closed_of_each_destination() {
 }
 
 #[test]
-fn session_recovered_names_the_session_that_left_the_region() {
+fn session_recovered_names_the_session_that_left_the_region_and_what_came_of_it() {
     assert_eq!(
         rows(&recovered_store(), "SessionRecovered"),
         [format!(
-            "datetime=9000 sessionHash=2 senderId={SENDER} readerId={RING} originalSessionTime=1000 destination=a:1"
+            "datetime=9000 sessionHash=2 senderId={SENDER} readerId={RING} originalSessionTime=1000 destination=a:1 \
+             outcome=delivered bytes=48"
         )]
     );
 }
