@@ -32,6 +32,10 @@ deny:
 test:
     cargo test --workspace
 
+# Kills each role at each system call of a shipment, where `test` leaves some out
+syscalls:
+    HOG_EVERY_SYSCALL=1 cargo test --test hog -- --nocapture syscalls::
+
 # Formats the code
 fmt:
     cargo fmt --all

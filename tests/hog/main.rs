@@ -21,3 +21,4 @@ mod roles;
 mod scene;
 mod sharing;
 mod ship;
+mod syscalls;

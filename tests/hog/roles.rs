@@ -32,18 +32,32 @@ impl Process {
     /// Starts `hog`. What it says goes to files in `directory` that are called `name`: stdout alone, stderr behind what
     /// others of that name said.
     pub(crate) fn start(directory: &Path, name: &str, arguments: &[&OsStr], stdin: Stdio) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hog"));
-        command.args(arguments);
+        Self::start_under(&[], directory, name, arguments, stdin)
+    }
+
+    /// The same, as an argument of the command `under`.
+    pub(crate) fn start_under(
+        under: &[&OsStr],
+        directory: &Path,
+        name: &str,
+        arguments: &[&OsStr],
+        stdin: Stdio,
+    ) -> Self {
+        let mut words = under.to_vec();
+        words.push(OsStr::new(env!("CARGO_BIN_EXE_hog")));
+        words.extend(arguments);
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]);
         Self::start_command(directory, name, command, stdin)
     }
 
     /// As [`Self::start`], for a command line that begins otherwise.
     pub(crate) fn start_command(directory: &Path, name: &str, mut command: Command, stdin: Stdio) -> Self {
-        let (stdout, words) = (
+        let (stdout, said_by_all) = (
             directory.join(format!("{name}.stdout")),
             directory.join(format!("{name}.stderr")),
         );
-        let stderr = File::options().create(true).append(true).open(&words).unwrap();
+        let stderr = File::options().create(true).append(true).open(&said_by_all).unwrap();
         let said = stderr.metadata().unwrap().len();
         let child = command
             .env_remove("HOBBES_STORE_DIR")
@@ -56,7 +70,7 @@ impl Process {
             child,
             name: name.to_owned(),
             stdout,
-            stderr: (words, said),
+            stderr: (said_by_all, said),
         }
     }
 
@@ -145,16 +159,25 @@ impl Receiver {
 
     /// Starts it at the address that it had, and waits until senders may come.
     pub(crate) fn start(&mut self, scene: &Scene) {
+        self.start_under(scene, &[]);
+        let words = self.process().words();
+        assert!(self.process().is_running(), "{} did not start: {words}", self.name);
+    }
+
+    /// The same, as an argument of the command `under`; and it may end before senders may come.
+    pub(crate) fn start_under(&mut self, scene: &Scene, under: &[&OsStr]) {
         let store = scene.path(&self.name).join("store");
         let mut arguments = words(&["batchrecv", "--listen", &self.address, "-d"]);
         let pattern = self.archive.join("$GROUP");
         arguments.extend([pattern.as_os_str(), OsStr::new("-m"), store.as_os_str()]);
-        let mut process = scene.start(&self.name, &arguments);
+        let mut process = scene.start_under(under, &self.name, &arguments);
         wait_until("the receiver says where it listens", || {
-            assert!(process.is_running(), "{} did not start: {}", self.name, process.words());
-            process.first_line().is_some()
+            process.first_line().is_some() || !process.is_running()
         });
-        let address = process.first_line().unwrap();
+        let Some(address) = process.first_line() else {
+            self.process = Some(process);
+            return;
+        };
         let port = |address: &str| address.rsplit_once(':').unwrap().1.parse::<u16>().unwrap();
         assert!(
             port(&self.address) == 0 || self.address == address,

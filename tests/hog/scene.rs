@@ -79,6 +79,11 @@ impl Scene {
         Process::start(self.directory.path(), name, arguments, Stdio::null())
     }
 
+    /// The same, as an argument of the command `under`.
+    pub(crate) fn start_under(&self, under: &[&OsStr], name: &str, arguments: &[&OsStr]) -> Process {
+        Process::start_under(under, self.directory.path(), name, arguments, Stdio::null())
+    }
+
     /// Runs `hog` to its end.
     pub(crate) fn run(&self, name: &str, arguments: &[&OsStr]) -> Finished {
         self.start(name, arguments).finish()
