@@ -1,8 +1,10 @@
 //! `hog cat`: its flags, their defaults and reasons.
 
+use super::values::{moment, stream};
 use crate::exit::{ExitStatus, Failure};
-use crate::modes::cat::{self, CatFormat, CatOptions};
-use clap::Args;
+use crate::ids::StreamId;
+use crate::modes::cat::{self, CatFormat, CatOptions, Selection};
+use clap::{Args, ColorChoice};
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -10,18 +12,61 @@ pub(super) struct CatArgs {
     /// Segment files, or directories that are looked through for them
     #[arg(required = true)]
     paths: Vec<PathBuf>,
-    /// How to print a record
+    /// How to print records
     ///
-    /// The default has all that is known of a record, for other programs to pick from.
-    #[arg(long, value_enum, default_value = "json")]
+    /// The default is for people. Programs read json, whose members are documented; raw gives an engine's input back.
+    #[arg(long, value_enum, default_value = "text")]
     format: CatFormat,
+    /// Go on with what is appended, until a signal or the reader ends it
+    ///
+    /// New segments, dates and groups below the directories are found within a fraction of a second. It ends with
+    /// status 0 on SIGINT and SIGTERM, and when whoever reads the output closes it.
+    #[arg(short, long)]
+    follow: bool,
+    /// Only records of this stream; may be repeated
+    #[arg(long, value_name = "UUID", value_parser = stream)]
+    stream: Vec<StreamId>,
+    /// Only records of this source; may be repeated
+    ///
+    /// A source is the name of a producer's ring, as `hog verify` shows it, or, of lines that an engine logged, the
+    /// canonical path of their file (`-` for stdin).
+    #[arg(long, value_name = "NAME")]
+    source: Vec<String>,
+    /// Only records of this moment or later: 2026-11-21T10:00:00Z, local '2026-11-21 10:00', or 2h ago
+    ///
+    /// A record without time counts as logged when it was drained from its ring. Segments that ended more than an hour
+    /// before this moment are not read: clocks of hosts that log and hosts that store should agree within that.
+    #[arg(long, value_name = "MOMENT", value_parser = moment)]
+    since: Option<u64>,
+    /// Only records before this moment
+    #[arg(long, value_name = "MOMENT", value_parser = moment)]
+    until: Option<u64>,
+    /// Colours in text. auto: on a terminal, as NO_COLOR, CLICOLOR and CLICOLOR_FORCE say
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]
+    color: ColorChoice,
 }
 
 impl CatArgs {
     pub(super) fn run(self) -> Result<ExitStatus, Failure> {
+        if let (Some(since), Some(until)) = (self.since, self.until)
+            && since > until
+        {
+            return Err(Failure::new(
+                ExitStatus::Usage,
+                "--since names a later moment than --until",
+            ));
+        }
         cat::run(&CatOptions {
             paths: self.paths,
             format: self.format,
+            color: self.color,
+            selection: Selection {
+                streams: self.stream,
+                sources: self.source,
+                since: self.since,
+                until: self.until,
+            },
+            follow: self.follow,
         })
     }
 }

@@ -1,9 +1,12 @@
 //! The words of the command line that are more than text: groups, sizes, times and destinations. What is none of them is
 //! refused here, before anything was touched.
 
-use crate::os::net;
+use crate::ids::StreamId;
+use crate::modes::cat::moment;
+use crate::os::{clock, net};
 use bytesize::ByteSize;
 use std::time::Duration;
+use uuid::Uuid;
 
 /// The name of a group.
 pub(super) fn group(text: &str) -> Result<String, String> {
@@ -35,6 +38,18 @@ pub(super) fn time(text: &str) -> Result<Duration, String> {
 /// HOST:PORT, with the host not yet looked up.
 pub(super) fn destination(text: &str) -> Result<String, String> {
     net::host_and_port(text).map(|_| text.to_owned())
+}
+
+/// A moment, in nanoseconds since 1970.
+pub(super) fn moment(text: &str) -> Result<u64, String> {
+    moment::parse(text, clock::now_ns(), &clock::local_zone())
+}
+
+/// The uuid of a stream.
+pub(super) fn stream(text: &str) -> Result<StreamId, String> {
+    Uuid::parse_str(text)
+        .map(StreamId)
+        .map_err(|_| "expected a uuid, such as 59568219-d29b-4b9c-a675-8f9e3def591b".to_owned())
 }
 
 /// Each of `all` once, in the order of first mention.

@@ -101,7 +101,7 @@ fn print(options: &VerifyOptions, output: &mut dyn Write, words: impl Write) -> 
     };
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(ReadError::Output(error).into()),
-        _ if total.faults > 0 => Ok(ExitStatus::Integrity),
+        _ if total.faults > 0 => Ok(verifier.complaints.status()),
         _ if total.gaps > 0 => Ok(ExitStatus::Degraded),
         _ => Ok(ExitStatus::Done),
     }
@@ -172,9 +172,10 @@ impl<W: Write> Visitor for Verifier<W> {
         Ok(())
     }
 
-    fn dropped(&mut self, stream: &StreamInfo, records: u64, _bytes: u64) {
+    fn dropped(&mut self, stream: &StreamInfo, records: u64, _bytes: u64) -> io::Result<()> {
         let report = &mut self.streams[stream.number];
         report.dropped = report.dropped.max(records);
+        Ok(())
     }
 
     fn gap(&mut self, stream: &StreamInfo, missing: Range<u64>, gap: &Gap) -> io::Result<()> {
@@ -185,8 +186,13 @@ impl<W: Write> Visitor for Verifier<W> {
         Ok(())
     }
 
-    fn ended(&mut self, stream: &StreamInfo, end: &End) {
-        self.dropped(stream, end.records, end.bytes);
+    fn deleted(&mut self, stream: &StreamInfo, missing: Range<u64>) -> io::Result<()> {
+        self.complaints.deleted(stream, &missing);
+        Ok(())
+    }
+
+    fn ended(&mut self, stream: &StreamInfo, end: &End) -> io::Result<()> {
+        self.dropped(stream, end.records, end.bytes)
     }
 
     fn reached(&mut self, stream: &StreamInfo, position: u64, ended: bool) {

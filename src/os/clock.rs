@@ -1,6 +1,7 @@
 //! The one door to the clocks.
 
 use jiff::Zoned;
+use jiff::tz::TimeZone;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Nanoseconds since 1970; 0 for a clock that is set before that.
@@ -21,6 +22,12 @@ pub fn now_db() -> i64 {
 #[must_use]
 pub fn local_date() -> String {
     Zoned::now().strftime("%Y.%m.%d").to_string()
+}
+
+/// The zone of local times: `$TZ`, or the host's.
+#[must_use]
+pub fn local_zone() -> TimeZone {
+    TimeZone::system()
 }
 
 /// A time as RFC 3339 in UTC with nanoseconds.

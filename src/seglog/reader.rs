@@ -161,6 +161,17 @@ impl SegmentReader {
         self.limit = limit;
     }
 
+    /// Looks at nothing behind the present length of the file, and forgets what was read ahead: since then a living
+    /// writer may have gone on.
+    ///
+    /// # Errors
+    /// When the file cannot be looked at.
+    pub fn look_again(&mut self) -> Result<(), SegmentError> {
+        self.limit = self.file.metadata().map_err(at("look at", &self.path))?.len();
+        self.ahead.clear();
+        Ok(())
+    }
+
     /// Behind this offset nothing is looked at.
     #[must_use]
     pub fn limit(&self) -> u64 {

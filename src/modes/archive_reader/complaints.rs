@@ -1,9 +1,11 @@
 //! What is said on stderr while a log is read, and how much there was to say. What may be wrong with many records alike
 //! is said once for each stream.
 
+use crate::exit::ExitStatus;
 use crate::formats::body::Gap;
 use crate::modes::archive_reader::{Fault, Record, StreamInfo};
-use std::collections::HashSet;
+use crate::seglog::reader::SegmentError;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io::Write;
 use std::ops::Range;
@@ -16,7 +18,11 @@ pub struct Complaints<W> {
     undefined: HashSet<usize>,
     /// Streams whose unreadable payloads were spoken of, by number.
     unreadable: HashSet<usize>,
+    /// Records that producers said they dropped, by stream's number.
+    dropped: HashMap<usize, u64>,
     count: u64,
+    /// Files among them that could not be read.
+    unread: u64,
 }
 
 impl<W: Write> Complaints<W> {
@@ -26,7 +32,9 @@ impl<W: Write> Complaints<W> {
             words,
             undefined: HashSet::new(),
             unreadable: HashSet::new(),
+            dropped: HashMap::new(),
             count: 0,
+            unread: 0,
         }
     }
 
@@ -36,9 +44,20 @@ impl<W: Write> Complaints<W> {
         self.count
     }
 
+    /// The status for it: what was read and is wrong is damage; what could not be read has failed.
+    #[must_use]
+    pub fn status(&self) -> ExitStatus {
+        match (self.count, self.unread) {
+            (0, _) => ExitStatus::Done,
+            (count, unread) if count == unread => ExitStatus::Failed,
+            _ => ExitStatus::Integrity,
+        }
+    }
+
     /// A fault of the log.
     pub fn fault(&mut self, fault: &Fault) {
         self.count += 1;
+        self.unread += u64::from(matches!(fault, Fault::Segment(SegmentError::Disk(_))));
         self.say(fault);
     }
 
@@ -73,6 +92,25 @@ impl<W: Write> Complaints<W> {
             "{stream}: positions {start} to {end} are missing: {}",
             gap.reason.words()
         ));
+    }
+
+    /// Positions whose segments were deleted before they could be read.
+    pub fn deleted(&mut self, stream: &StreamInfo, missing: &Range<u64>) {
+        let Range { start, end } = missing;
+        self.say(format_args!(
+            "{stream}: positions {start} to {end} were deleted before they could be read"
+        ));
+    }
+
+    /// What a producer has dropped so far, if that is news.
+    pub fn dropped(&mut self, stream: &StreamInfo, records: u64, bytes: u64) {
+        let known = self.dropped.entry(stream.number).or_default();
+        if *known < records {
+            *known = records;
+            self.say(format_args!(
+                "{stream}: its producer dropped records, {records} of {bytes} bytes so far, because its ring was full"
+            ));
+        }
     }
 
     fn say(&mut self, words: impl fmt::Display) {

@@ -17,6 +17,12 @@ pub enum Fault {
     /// A file cannot be read, or is no segment.
     #[error("{}", crate::exit::chain(.0))]
     Segment(SegmentError),
+    /// What was named is neither a file nor a directory.
+    #[error("{} is no segment: it is neither a file nor a directory", path.display())]
+    NoFile {
+        /// The path as named.
+        path: PathBuf,
+    },
     /// Bytes that were on disk are no longer what they were.
     #[error("{} is damaged from byte {from} to byte {to}: {error}", path.display())]
     Damaged {

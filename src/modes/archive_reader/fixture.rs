@@ -82,6 +82,8 @@ pub(crate) struct Fixture {
     pub(crate) directory: TempDir,
     pub(crate) log: SegmentLog,
     pub(crate) compression: Compression,
+    /// The time of draining that frames of DATA are given.
+    pub(crate) drained: u64,
 }
 
 impl Fixture {
@@ -108,6 +110,7 @@ impl Fixture {
             directory,
             log,
             compression: Compression::None,
+            drained: 0,
         }
     }
 
@@ -178,6 +181,7 @@ impl Fixture {
             .of_stream(stream, start, end)
             .with_flags(frame::STATEMENTS);
         (header.codec, header.raw_len) = (codec, u32::try_from(raw.len()).unwrap());
+        header.time = self.drained;
         self.push(header, &body);
     }
 

@@ -7,12 +7,17 @@
 //! - Every stream has an end, and positions below it are passed over. So segments that overlap give each record once.
 //! - What is missing without a GAP, damaged or senseless is a [`Fault`]: told to the visitor, and reading goes on
 //!   behind it. A torn end is none, for somebody may be writing there, or was killed there.
+//! - Segments may be deleted at any time. What the first segment found does not explain was never there; what is deleted
+//!   between listing and reading is passed over, and the visitor is told.
+//!
+//! [`Follower`] does the same, and then goes on with what is appended.
 //!
 //! Nothing is allocated for a record, and its payload is not copied, unless it comes in fragments. Nothing is locked or
 //! changed, so logs may be read while their owners write.
 
 mod complaints;
 mod fault;
+mod follow;
 mod fragments;
 mod segments;
 mod statements;
@@ -27,6 +32,7 @@ mod tests;
 
 pub use complaints::Complaints;
 pub use fault::{Fault, FrameFault, RecordFault};
+pub use follow::Follower;
 pub use walk::{Depth, Summary};
 
 use crate::exit::Failure;
@@ -69,6 +75,8 @@ pub struct Record<'a> {
     pub position: u64,
     /// Nanoseconds since 1970, if it has a time.
     pub time: Option<u64>,
+    /// When its frame was drained from its ring, nanoseconds since 1970; 0 if the frame does not say. It was logged before.
+    pub drained: u64,
     /// Its statement.
     pub definition: &'a Definition,
     /// A value of the statement's type, if the producer kept to it.
@@ -77,6 +85,17 @@ pub struct Record<'a> {
 
 /// Takes what [`read`] finds. An error from any of its methods ends the reading.
 pub trait Visitor {
+    /// Whether records of `stream` are wanted. Those of others are not even decompressed at [`Depth::Records`].
+    fn wants(&self, _stream: StreamId) -> bool {
+        true
+    }
+
+    /// Records that were logged before this are not wanted, nanoseconds since 1970. Segments that can hold no others are
+    /// passed over; what is given to the visitor may still be older.
+    fn since(&self) -> u64 {
+        0
+    }
+
     /// A stream is met for the first time.
     ///
     /// # Errors
@@ -98,7 +117,12 @@ pub trait Visitor {
     fn undefined(&mut self, stream: &StreamInfo, position: u64, statement: u32) -> io::Result<()>;
 
     /// The producer says how many records and bytes it has dropped so far.
-    fn dropped(&mut self, _stream: &StreamInfo, _records: u64, _bytes: u64) {}
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    fn dropped(&mut self, _stream: &StreamInfo, _records: u64, _bytes: u64) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Positions that are missing for good, and why.
     ///
@@ -106,8 +130,22 @@ pub trait Visitor {
     /// When the output cannot be written.
     fn gap(&mut self, stream: &StreamInfo, missing: Range<u64>, gap: &Gap) -> io::Result<()>;
 
+    /// Positions of which nothing can be said: whoever writes or tidies the log deleted their segments before they were
+    /// read.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    fn deleted(&mut self, _stream: &StreamInfo, _missing: Range<u64>) -> io::Result<()> {
+        Ok(())
+    }
+
     /// The stream's last frame, with what its producer dropped in all.
-    fn ended(&mut self, _stream: &StreamInfo, _end: &End) {}
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    fn ended(&mut self, _stream: &StreamInfo, _end: &End) -> io::Result<()> {
+        Ok(())
+    }
 
     /// The stream is read up to `position`, and is complete if `ended`.
     fn reached(&mut self, _stream: &StreamInfo, _position: u64, _ended: bool) {}
@@ -156,13 +194,20 @@ impl From<ReadError> for Failure {
 }
 
 /// Reads all segments under `paths`: files, or directories with all that is below them. Files in directories that are
-/// not called as segments are ignored.
+/// not called as segments are ignored. Segments that are deleted meanwhile are passed over.
 ///
-/// # Errors [`ReadError`]. Damage is no error: it is a [`Fault`].
+/// # Errors
+/// [`ReadError`]. Damage is no error: it is a [`Fault`].
 pub fn read<V: Visitor>(paths: &[PathBuf], depth: Depth, visitor: &mut V) -> Result<Summary, ReadError> {
-    let mut reading = walk::Reading::new(depth, visitor)?;
-    for file in segments::find(paths, &mut |fault| reading.fault(&fault))? {
-        reading.segment(&file)?;
+    let since = visitor.since();
+    let mut reading = walk::Reading::new(depth, walk::Span::ToTheEnd, visitor)?;
+    let mut found = segments::Finder::default().find(paths, &mut |fault| reading.fault(&fault))?;
+    segments::leave_out_before(since, &mut found);
+    for file in found {
+        if let Some(mut open) = reading.open(&file)? {
+            let ending = reading.advance(&mut open)?;
+            reading.close(open, ending);
+        }
     }
     Ok(reading.summary())
 }

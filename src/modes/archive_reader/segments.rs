@@ -1,18 +1,31 @@
 //! Finds the segments under the paths that were named, and puts them in the order in which they are read.
+//!
+//! What is no regular file is never opened: a pipe would be waited for. A file that is gone when it is to be opened was
+//! deleted, and that is nobody's fault.
 
 use crate::formats::segment::{self, LogRole, SegmentHeader, SegmentHeaderError};
+use crate::ids::OwnerId;
 use crate::modes::archive_reader::{Fault, ReadError};
 use crate::os::disk;
 use crate::seglog::reader::{SegmentError, SegmentReader};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
+
+/// How far clocks may be apart, in nanoseconds: a record may claim to have been logged this long after it was stored, and
+/// is still found by its time.
+const CLOCKS_APART: u64 = 3_600_000_000_000;
+
+/// Which log a segment belongs to: its group, whether it is a spool, its owner.
+pub(super) type LogKey = (String, bool, OwnerId);
 
 /// A segment to be read.
 #[derive(Debug)]
 pub(super) struct SegmentPath {
     pub(super) path: PathBuf,
     pub(super) header: SegmentHeader,
+    /// Between the one before it and this one others were deleted while they were looked for.
+    pub(super) behind_deleted: bool,
 }
 
 impl SegmentPath {
@@ -28,63 +41,172 @@ impl SegmentPath {
         } = &self.header;
         (group, *role == LogRole::Spool, *number, *created, &self.path)
     }
+
+    /// The log that it belongs to.
+    pub(super) fn log(&self) -> LogKey {
+        let SegmentHeader { group, role, owner, .. } = &self.header;
+        (group.clone(), *role == LogRole::Spool, *owner)
+    }
 }
 
-/// The segments under `paths`, in order, each file once.
-pub(super) fn find(
-    paths: &[PathBuf],
-    fault: &mut dyn FnMut(Fault) -> io::Result<()>,
-) -> Result<Vec<SegmentPath>, ReadError> {
-    let mut files = Vec::new();
-    for path in paths {
-        let metadata = std::fs::metadata(path).map_err(|source| ReadError::Path {
-            path: path.clone(),
-            source,
-        })?;
-        if metadata.is_dir() {
-            files.extend(files_below(path)?.into_iter().map(|path| (path, Origin::Listed)));
-        } else {
-            files.push((path.clone(), Origin::Named));
+/// Leaves out, of `segments` in order, those that hold nothing logged at or after `since`.
+///
+/// A record was logged before it was stored, and everything in a segment was stored before the next one of its log was
+/// begun, by the clock of whoever wrote the log. The producer's clock may have been another one, or have been set since;
+/// for that there is [`CLOCKS_APART`]. The other way there is no such rule: what was logged long ago may arrive today.
+pub(super) fn leave_out_before(since: u64, segments: &mut Vec<SegmentPath>) {
+    let mut next_begun: HashMap<LogKey, u64> = HashMap::new();
+    let mut keep: Vec<bool> = segments
+        .iter()
+        .rev()
+        .map(|segment| {
+            let ended = next_begun.insert(segment.log(), segment.header.created);
+            ended.is_none_or(|ended| ended.saturating_add(CLOCKS_APART) > since)
+        })
+        .collect();
+    segments.retain(|_| keep.pop().unwrap_or(true));
+}
+
+/// Looks for segments, once or again and again.
+#[derive(Debug, Default)]
+pub(super) struct Finder {
+    /// Files that were found before, as they were listed, with their canonical paths.
+    known: HashMap<PathBuf, PathBuf>,
+    /// These canonical paths.
+    canonical: HashSet<PathBuf>,
+    /// It is not the first time.
+    again: bool,
+}
+
+impl Finder {
+    /// The segments under `paths` that were not found before, in order, each file once.
+    pub(super) fn find(
+        &mut self,
+        paths: &[PathBuf],
+        fault: &mut dyn FnMut(Fault) -> io::Result<()>,
+    ) -> Result<Vec<SegmentPath>, ReadError> {
+        let mut files = Vec::new();
+        for path in paths {
+            let metadata = match std::fs::metadata(path) {
+                Ok(metadata) => metadata,
+                // It was there before: segments are deleted, and directories of dates with them.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && self.again => continue,
+                Err(source) => {
+                    let path = path.clone();
+                    return Err(ReadError::Path { path, source });
+                }
+            };
+            if metadata.is_dir() {
+                files.extend(files_below(path)?.into_iter().map(|path| (path, Origin::Listed)));
+            } else {
+                files.push((path.clone(), Origin::Named));
+            }
+        }
+        self.forget_all_but(&files);
+        let (mut segments, mut gone) = (Vec::new(), BTreeSet::new());
+        for (path, origin) in files {
+            match self.look_at(&path, origin) {
+                Ok(Look::Segment(segment)) => segments.push(segment),
+                Ok(Look::Nothing) => {}
+                Ok(Look::Gone) => gone.extend(path.file_name().and_then(segment::number_of)),
+                Err(error) => fault(error)?,
+            }
+        }
+        segments.sort_by(|one, other| one.order().cmp(&other.order()));
+        mark_behind(&gone, &mut segments);
+        Ok(segments)
+    }
+
+    /// Whether `path` was there when it was last looked for.
+    pub(super) fn has(&self, path: &Path) -> bool {
+        self.known.contains_key(path)
+    }
+
+    fn forget_all_but(&mut self, files: &[(PathBuf, Origin)]) {
+        if std::mem::replace(&mut self.again, true) {
+            let there: HashSet<&Path> = files.iter().map(|(path, _)| path.as_path()).collect();
+            self.known.retain(|path, _| there.contains(path.as_path()));
+            self.canonical = self.known.values().cloned().collect();
         }
     }
-    let mut seen = HashSet::new();
-    let mut segments = Vec::new();
-    for (path, origin) in files {
-        if !seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone())) {
-            continue;
+
+    /// Looks at a file, unless that was done before. What is no segment now is looked at again later if it may become one.
+    fn look_at(&mut self, path: &Path, origin: Origin) -> Result<Look, Fault> {
+        if self.known.contains_key(path) {
+            return Ok(Look::Nothing);
         }
-        match SegmentReader::open(&path) {
-            Ok(reader) => segments.push(SegmentPath {
-                header: reader.header().clone(),
-                path,
-            }),
-            Err(error) if origin == Origin::Listed && holds_nothing(&error) => {}
-            Err(error) => fault(Fault::Segment(error))?,
+        let Ok(canonical) = path.canonicalize() else {
+            return Ok(Look::Gone);
+        };
+        if self.canonical.contains(&canonical) {
+            return Ok(Look::Nothing);
         }
+        let is_regular = std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
+        let opened = match origin {
+            _ if is_regular => SegmentReader::open(path).map_err(Fault::Segment),
+            Origin::Listed => return Ok(Look::Nothing),
+            Origin::Named => Err(Fault::NoFile { path: path.to_owned() }),
+        };
+        match opened {
+            Err(Fault::Segment(SegmentError::Disk(error))) if error.source.kind() == io::ErrorKind::NotFound => {
+                return Ok(Look::Gone);
+            }
+            Err(Fault::Segment(error)) if origin == Origin::Listed && holds_nothing(&error) => {
+                return Ok(Look::Nothing);
+            }
+            _ => {}
+        }
+        self.canonical.insert(canonical.clone());
+        self.known.insert(path.to_owned(), canonical);
+        let reader = opened?;
+        Ok(Look::Segment(SegmentPath {
+            header: reader.header().clone(),
+            path: path.to_owned(),
+            behind_deleted: false,
+        }))
     }
-    segments.sort_by(|one, other| one.order().cmp(&other.order()));
-    Ok(segments)
+}
+
+/// What a file is.
+enum Look {
+    Segment(SegmentPath),
+    /// Nothing to be read now.
+    Nothing,
+    /// It was deleted since it was listed.
+    Gone,
 }
 
 /// How a file got here.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Origin {
     Named,
     Listed,
 }
 
-/// Whether the file is what a writer leaves that was killed, or lost its power, before the header was whole; or it was
-/// deleted since it was listed.
-fn holds_nothing(error: &SegmentError) -> bool {
-    match error {
-        SegmentError::Disk(error) => error.source.kind() == io::ErrorKind::NotFound,
-        SegmentError::Header { source, .. } => {
-            matches!(
-                source,
-                SegmentHeaderError::Short(_) | SegmentHeaderError::Magic([0, 0, 0, 0, 0, 0, 0, 0])
-            )
-        }
+/// Marks those of `segments`, which are in order, that have the numbers `gone` between them and the one before them.
+fn mark_behind(gone: &BTreeSet<u64>, segments: &mut [SegmentPath]) {
+    if gone.is_empty() {
+        return;
     }
+    let mut before: HashMap<LogKey, u64> = HashMap::new();
+    for segment in segments {
+        let number = segment.header.number;
+        let last = before.insert(segment.log(), number);
+        segment.behind_deleted = last
+            .filter(|last| *last < number)
+            .is_some_and(|last| gone.range(last..number).next().is_some());
+    }
+}
+
+/// Whether the file is what a writer leaves that was killed, or lost its power, before the header was whole.
+fn holds_nothing(error: &SegmentError) -> bool {
+    matches!(
+        error,
+        SegmentError::Header {
+            source: SegmentHeaderError::Short(_) | SegmentHeaderError::Magic([0, 0, 0, 0, 0, 0, 0, 0]),
+            ..
+        }
+    )
 }
 
 /// All files below `directory` that are called as segments. Links to directories are not followed, so that none is

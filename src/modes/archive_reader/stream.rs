@@ -1,6 +1,7 @@
 //! One stream, as its frames go by: how far it is read, what its statements mean, the run of fragments that is open.
 
 use crate::formats::body::{End, Gap};
+use crate::formats::frame::FrameHeader;
 use crate::formats::table::StreamState;
 use crate::ids::OwnerId;
 use crate::modes::archive_reader::fragments::{Run, WholeRun};
@@ -23,6 +24,8 @@ pub(super) struct Stream {
     pub(super) may_jump: bool,
     pub(super) statements: Statements,
     run: Run,
+    /// When the frame that is taken was drained, nanoseconds since 1970, or 0.
+    drained: u64,
 }
 
 impl Stream {
@@ -35,6 +38,7 @@ impl Stream {
             may_jump: false,
             statements: Statements::default(),
             run: Run::new(info.first == 0),
+            drained: 0,
             info,
         }
     }
@@ -53,9 +57,10 @@ impl Stream {
         self.run.skip();
     }
 
-    /// Takes the records in `raw`, the first of which stands at `start`, from the stream's end on.
-    pub(super) fn data<V: Visitor>(&mut self, start: u64, raw: &[u8], visitor: &mut V) -> io::Result<()> {
-        let from = self.end;
+    /// Takes the records in `raw`, the body of a frame with `frame` as its header, from the stream's end on.
+    pub(super) fn data<V: Visitor>(&mut self, frame: &FrameHeader, raw: &[u8], visitor: &mut V) -> io::Result<()> {
+        let (from, start) = (self.end, frame.start);
+        self.drained = frame.time;
         let mut position = start;
         let mut more = false;
         for item in Walk::new(raw) {
@@ -96,11 +101,11 @@ impl Stream {
     }
 
     /// Takes END, which stands up to `position`.
-    pub(super) fn finish<V: Visitor>(&mut self, position: u64, end: &End, visitor: &mut V) {
+    pub(super) fn finish<V: Visitor>(&mut self, position: u64, end: &End, visitor: &mut V) -> io::Result<()> {
         self.run.void();
         self.end = position;
         self.state = StreamState::Ended;
-        visitor.ended(&self.info, end);
+        visitor.ended(&self.info, end)
     }
 
     #[inline]
@@ -122,7 +127,7 @@ impl Stream {
             Kind::Gap => {
                 self.run.void();
                 if let Some((records, bytes)) = record::gap_totals(payload) {
-                    visitor.dropped(&self.info, records, bytes);
+                    visitor.dropped(&self.info, records, bytes)?;
                 }
             }
             Kind::Abort => {
@@ -144,6 +149,7 @@ impl Stream {
                     &Record {
                         position,
                         time: header.time,
+                        drained: self.drained,
                         definition,
                         payload,
                     },

@@ -3,6 +3,9 @@
 //! A checkpoint is held against what the frames before it gave. A stream that stands further on in it lacks frames. One
 //! that stands further back is a contradiction only if the segment before was finished in order; otherwise its writer
 //! may have gone back to what it knew to be on disk, and brings the same positions again.
+//!
+//! Segments may be deleted while they are read. Where that happened the next checkpoint is taken as it is: what it has
+//! more of a stream than was read is [`Visitor::deleted`], and no hole.
 
 use crate::formats::body::{Attach, End, Gap};
 use crate::formats::checkpoint;
@@ -13,24 +16,36 @@ use crate::formats::table::{self, StreamState, Table};
 use crate::ids::{OwnerId, StreamId};
 use crate::limits::CHECKPOINT_MAX;
 use crate::modes::archive_reader::stream::Stream;
+use crate::modes::archive_reader::walk::Span;
 use crate::modes::archive_reader::{Depth, Fault, FrameFault, StreamInfo, Visitor};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What the frames carry on.
 pub(super) struct Streams<'v, V> {
-    visitor: &'v mut V,
+    pub(super) visitor: &'v mut V,
     depth: Depth,
+    span: Span,
+    /// The group that is read, and what is known of it.
     group: Arc<str>,
-    /// The streams of `group`.
-    known: HashMap<StreamId, Stream>,
+    here: GroupStreams,
+    /// Groups that are gone on with later.
+    others: HashMap<Arc<str>, GroupStreams>,
     /// How many streams were met, in all groups.
     met: usize,
-    /// The log of the segment before, if it was of the same group.
+}
+
+/// What is known of one group.
+#[derive(Default)]
+struct GroupStreams {
+    known: HashMap<StreamId, Stream>,
+    /// The log of the segment before.
     log: Option<Log>,
+    /// Segments were deleted before they were read, and no whole checkpoint has come since.
+    lost_sight: bool,
 }
 
 /// A log of which segments were read.
@@ -45,8 +60,9 @@ struct Log {
 }
 
 /// The segment that is read.
-pub(super) struct Segment<'a> {
-    path: &'a Path,
+pub(super) struct Segment {
+    path: PathBuf,
+    group: Arc<str>,
     /// Where the frame stands that is taken.
     pub(super) offset: u64,
     owner: OwnerId,
@@ -68,7 +84,7 @@ enum Head {
     Lost,
 }
 
-impl Segment<'_> {
+impl Segment {
     /// Frames are lost: what follows may not fit.
     pub(super) fn lost_frames(&mut self) {
         self.damaged = true;
@@ -100,29 +116,47 @@ impl Segment<'_> {
 }
 
 impl<'v, V: Visitor> Streams<'v, V> {
-    pub(super) fn new(depth: Depth, visitor: &'v mut V) -> Self {
+    pub(super) fn new(depth: Depth, span: Span, visitor: &'v mut V) -> Self {
         Self {
             visitor,
             depth,
+            span,
             group: "".into(),
-            known: HashMap::new(),
+            here: GroupStreams::default(),
+            others: HashMap::new(),
             met: 0,
-            log: None,
         }
     }
 
-    /// Begins a segment.
-    pub(super) fn begin<'a>(&mut self, path: &'a Path, header: &SegmentHeader) -> Segment<'a> {
-        let SegmentHeader { group, owner, role, .. } = header;
-        if *self.group != **group {
-            self.group = group.as_str().into();
-            self.known.clear();
-            self.log = None;
+    /// Turns to `group`. Of the one before nothing is kept if all of it was read.
+    fn enter(&mut self, group: &str) {
+        if *self.group == *group {
+            return;
         }
-        let before = self.log.filter(|log| log.owner == *owner && log.role == *role);
+        let next = self.others.remove(group).unwrap_or_default();
+        let left = std::mem::replace(&mut self.here, next);
+        let name = std::mem::replace(&mut self.group, group.into());
+        if self.span == Span::Endless {
+            self.others.insert(name, left);
+        }
+    }
+
+    /// Segments of `group` were deleted before they were read.
+    pub(super) fn lose_sight(&mut self, group: &str) {
+        self.enter(group);
+        self.here.log = None;
+        self.here.lost_sight = true;
+    }
+
+    /// Begins a segment.
+    pub(super) fn begin(&mut self, path: PathBuf, header: &SegmentHeader) -> Segment {
+        let SegmentHeader { group, owner, role, .. } = header;
+        self.enter(group);
+        let before = self.here.log.filter(|log| log.owner == *owner && log.role == *role);
         let head = Head::Partial(Vec::new());
         Segment {
             path,
+            group: self.group.clone(),
             offset: 0,
             owner: *owner,
             role: *role,
@@ -132,9 +166,15 @@ impl<'v, V: Visitor> Streams<'v, V> {
         }
     }
 
+    /// Goes on with a segment that was begun.
+    pub(super) fn resume(&mut self, segment: &Segment) {
+        self.enter(&segment.group);
+    }
+
     /// Ends a segment; says whether it held anything. One whose checkpoint never became whole does not, and the one
     /// before it counts.
-    pub(super) fn finish(&mut self, segment: Segment<'_>, sealed: bool) -> bool {
+    pub(super) fn finish(&mut self, segment: Segment, sealed: bool) -> bool {
+        self.resume(&segment);
         let Segment {
             owner,
             role,
@@ -146,7 +186,7 @@ impl<'v, V: Visitor> Streams<'v, V> {
             return false;
         }
         let explained = matches!(head, Head::Whole) || before.is_some_and(|log| log.explained);
-        self.log = Some(Log {
+        self.here.log = Some(Log {
             owner,
             role,
             explained,
@@ -155,18 +195,24 @@ impl<'v, V: Visitor> Streams<'v, V> {
         true
     }
 
-    /// Whether the body of a frame is to be read.
-    pub(super) fn wants(&self, header: &FrameHeader) -> bool {
-        self.depth == Depth::Everything
-            || !header.kind.takes_positions()
-            || self
-                .known
-                .get(&header.stream)
-                .is_none_or(|stream| stream.end < header.end)
+    /// What of a frame is to be looked at.
+    pub(super) fn wants(&self, header: &FrameHeader) -> Wanted {
+        if self.depth == Depth::Everything || !header.kind.takes_positions() {
+            return Wanted::Body;
+        }
+        let stream = self.here.known.get(&header.stream);
+        if stream.is_some_and(|stream| header.end <= stream.end) {
+            Wanted::Nothing
+        } else if header.kind == Kind::Data && !self.visitor.wants(header.stream) {
+            Wanted::Positions
+        } else {
+            Wanted::Body
+        }
     }
 
-    /// Takes a frame of `segment` with its decompressed body.
-    pub(super) fn take(&mut self, segment: &mut Segment<'_>, header: &FrameHeader, raw: &[u8]) -> io::Result<()> {
+    /// Takes a frame of `segment` with its decompressed body; of DATA whose records nobody wants, without.
+    pub(super) fn take(&mut self, segment: &mut Segment, header: &FrameHeader, body: Option<&[u8]>) -> io::Result<()> {
+        let raw = body.unwrap_or_default();
         if header.kind == Kind::Checkpoint && !header.has(frame::UPDATE) {
             return match segment.add_to_head(header, raw) {
                 Ok(None) => Ok(()),
@@ -183,16 +229,16 @@ impl<'v, V: Visitor> Streams<'v, V> {
         }
         match header.kind {
             Kind::Attach => self.attach(segment, header, raw),
-            Kind::Data | Kind::Gap | Kind::End => self.carry_on(segment, header, raw),
+            Kind::Data | Kind::Gap | Kind::End => self.carry_on(segment, header, body),
             Kind::Checkpoint => self.update(segment, raw),
             _ => self.frame_fault(segment, FrameFault::Misplaced(header.kind)),
         }
     }
 
     /// Compares the checkpoint at a segment's head with what is known, and takes from it what is not.
-    fn take_checkpoint(&mut self, segment: &Segment<'_>, table: &Table) -> io::Result<()> {
+    fn take_checkpoint(&mut self, segment: &Segment, table: &Table) -> io::Result<()> {
         for (id, said) in in_order(table) {
-            if let Some(stream) = self.known.get(&id) {
+            if let Some(stream) = self.here.known.get(&id) {
                 let finished = segment.before.is_some_and(|log| log.sealed) && stream.carried_by == segment.owner;
                 if self.depth == Depth::Everything && finished && said.end < stream.end {
                     self.visitor.fault(&Fault::Contradiction {
@@ -209,10 +255,18 @@ impl<'v, V: Visitor> Streams<'v, V> {
             }
             self.adopt(id, said, segment.owner)?;
         }
+        self.here.lost_sight = false;
+        if self.span == Span::Endless {
+            // What its own log has put out of its mind does not come again.
+            self.here.known.retain(|id, stream| {
+                let is_over = stream.state != StreamState::Open && stream.carried_by == segment.owner;
+                !is_over || table.streams.contains_key(id)
+            });
+        }
         Ok(())
     }
 
-    fn update(&mut self, segment: &Segment<'_>, raw: &[u8]) -> io::Result<()> {
+    fn update(&mut self, segment: &Segment, raw: &[u8]) -> io::Result<()> {
         let mut table = Table::default();
         if let Err(error) = checkpoint::amend(&mut table, raw) {
             return self.frame_fault(segment, error.into());
@@ -230,7 +284,7 @@ impl<'v, V: Visitor> Streams<'v, V> {
             return Ok(());
         }
         let from = stream.end;
-        let is_hole = from < said.end && !stream.may_jump;
+        let is_missing = from < said.end && !stream.may_jump;
         if from < said.end {
             stream.jump(said.end);
         }
@@ -241,10 +295,14 @@ impl<'v, V: Visitor> Streams<'v, V> {
         }
         stream.statements.replace(&said.definitions);
         self.reached(id);
-        if is_hole { self.hole(id, from, said.end) } else { Ok(()) }
+        if is_missing {
+            self.missing(id, from, said.end)
+        } else {
+            Ok(())
+        }
     }
 
-    fn attach(&mut self, segment: &Segment<'_>, header: &FrameHeader, raw: &[u8]) -> io::Result<()> {
+    fn attach(&mut self, segment: &Segment, header: &FrameHeader, raw: &[u8]) -> io::Result<()> {
         let attach = match Attach::decode(raw) {
             Ok(attach) => attach,
             Err(error) => return self.frame_fault(segment, error.into()),
@@ -266,9 +324,9 @@ impl<'v, V: Visitor> Streams<'v, V> {
     }
 
     /// Takes DATA, GAP or END.
-    fn carry_on(&mut self, segment: &Segment<'_>, header: &FrameHeader, raw: &[u8]) -> io::Result<()> {
+    fn carry_on(&mut self, segment: &Segment, header: &FrameHeader, raw: Option<&[u8]>) -> io::Result<()> {
         let id = header.stream;
-        if !self.known.contains_key(&id) && !segment.damaged {
+        if !self.here.known.contains_key(&id) && !segment.damaged && !self.here.lost_sight {
             self.frame_fault(segment, FrameFault::Unattached(id))?;
         }
         let stream = self.meet(id, header.start, segment.owner)?;
@@ -277,16 +335,16 @@ impl<'v, V: Visitor> Streams<'v, V> {
         }
         let (end, state) = (stream.end, stream.state);
         if header.start > end {
-            let is_hole = !stream.may_jump;
+            let is_missing = !stream.may_jump;
             stream.jump(header.start);
-            if is_hole {
-                self.hole(id, end, header.start)?;
+            if is_missing {
+                self.missing(id, end, header.start)?;
             }
         }
         if state == StreamState::Ended {
             self.frame_fault(segment, FrameFault::AfterEnd(id))?;
         }
-        if let Some(stream) = self.known.get_mut(&id) {
+        if let Some(stream) = self.here.known.get_mut(&id) {
             stream.may_jump = false;
             stream.carried_by = segment.owner;
             if let Err(error) = carry_on(stream, header, raw, self.visitor)? {
@@ -300,7 +358,7 @@ impl<'v, V: Visitor> Streams<'v, V> {
 
     /// The stream, of which reading begins at `first` if it was not known.
     fn meet(&mut self, id: StreamId, first: u64, owner: OwnerId) -> io::Result<&mut Stream> {
-        match self.known.entry(id) {
+        match self.here.known.entry(id) {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
             Entry::Vacant(entry) => {
                 let info = StreamInfo {
@@ -318,7 +376,7 @@ impl<'v, V: Visitor> Streams<'v, V> {
     }
 
     fn reached(&mut self, id: StreamId) {
-        if let Some(stream) = self.known.get(&id) {
+        if let Some(stream) = self.here.known.get(&id) {
             self.visitor
                 .reached(&stream.info, stream.end, stream.state == StreamState::Ended);
         }
@@ -330,12 +388,20 @@ impl<'v, V: Visitor> Streams<'v, V> {
 
     /// Tells what is wrong with the frame that is taken.
     #[cold]
-    pub(super) fn frame_fault(&mut self, segment: &Segment<'_>, reason: FrameFault) -> io::Result<()> {
+    pub(super) fn frame_fault(&mut self, segment: &Segment, reason: FrameFault) -> io::Result<()> {
         self.visitor.fault(&Fault::Frame {
             path: segment.path.to_owned(),
             offset: segment.offset,
             reason,
         })
+    }
+
+    /// `from..to` of a stream that was read up to `from` did not come.
+    fn missing(&mut self, id: StreamId, from: u64, to: u64) -> io::Result<()> {
+        match self.here.known.get(&id) {
+            Some(stream) if self.here.lost_sight => self.visitor.deleted(&stream.info, from..to),
+            _ => self.hole(id, from, to),
+        }
     }
 
     fn hole(&mut self, stream: StreamId, from: u64, to: u64) -> io::Result<()> {
@@ -348,20 +414,38 @@ impl<'v, V: Visitor> Streams<'v, V> {
     }
 }
 
+/// What of a frame is to be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Its header was enough.
+    Nothing,
+    /// How far it carries its stream on.
+    Positions,
+    /// All of it.
+    Body,
+}
+
 /// Gives the stream what the frame has of it.
 fn carry_on<V: Visitor>(
     stream: &mut Stream,
     header: &FrameHeader,
-    raw: &[u8],
+    body: Option<&[u8]>,
     visitor: &mut V,
 ) -> io::Result<Result<(), BodyError>> {
+    let Some(raw) = body else {
+        stream.jump(header.end);
+        return Ok(Ok(()));
+    };
     match header.kind {
-        Kind::Data => stream.data(header.start, raw, visitor).map(Ok),
+        Kind::Data => stream.data(header, raw, visitor).map(Ok),
         Kind::Gap => match Gap::decode(raw) {
             Ok(gap) => stream.gap(header.end, &gap, visitor).map(Ok),
             Err(error) => Ok(Err(error)),
         },
-        _ => Ok(End::decode(raw).map(|end| stream.finish(header.end, &end, visitor))),
+        _ => match End::decode(raw) {
+            Ok(end) => stream.finish(header.end, &end, visitor).map(Ok),
+            Err(error) => Ok(Err(error)),
+        },
     }
 }
 

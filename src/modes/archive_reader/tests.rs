@@ -12,13 +12,14 @@ use std::path::Path;
 
 /// Writes down what it is given.
 #[derive(Default)]
-struct Notes {
-    texts: Vec<String>,
-    positions: Vec<u64>,
+pub(super) struct Notes {
+    pub(super) texts: Vec<String>,
+    pub(super) positions: Vec<u64>,
     undefined: Vec<u32>,
     gaps: Vec<Range<u64>>,
+    pub(super) deleted: Vec<Range<u64>>,
     ends: u32,
-    faults: Vec<String>,
+    pub(super) faults: Vec<String>,
 }
 
 impl Visitor for Notes {
@@ -39,8 +40,14 @@ impl Visitor for Notes {
         Ok(())
     }
 
-    fn ended(&mut self, _stream: &StreamInfo, _end: &End) {
+    fn ended(&mut self, _stream: &StreamInfo, _end: &End) -> io::Result<()> {
         self.ends += 1;
+        Ok(())
+    }
+
+    fn deleted(&mut self, _stream: &StreamInfo, missing: Range<u64>) -> io::Result<()> {
+        self.deleted.push(missing);
+        Ok(())
     }
 
     fn fault(&mut self, fault: &Fault) -> io::Result<()> {
@@ -49,7 +56,7 @@ impl Visitor for Notes {
     }
 }
 
-fn notes_on(paths: &[PathBuf], depth: Depth) -> Notes {
+pub(super) fn notes_on(paths: &[PathBuf], depth: Depth) -> Notes {
     let mut notes = Notes::default();
     read(paths, depth, &mut notes).unwrap();
     notes

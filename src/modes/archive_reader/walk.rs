@@ -2,8 +2,9 @@
 
 use crate::formats::codec::Decompressor;
 use crate::modes::archive_reader::segments::SegmentPath;
-use crate::modes::archive_reader::streams::{Segment, Streams};
+use crate::modes::archive_reader::streams::{Segment, Streams, Wanted};
 use crate::modes::archive_reader::{Fault, ReadError, Visitor};
+use crate::modes::stop::Stop;
 use crate::seglog::reader::{Ending, FoundFrame, Next, SegmentError, SegmentReader};
 use std::io;
 
@@ -14,6 +15,15 @@ pub enum Depth {
     Records,
     /// Every body, also of positions that are known already.
     Everything,
+}
+
+/// How long reading goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Span {
+    /// Up to the end of what was there, one group after the other.
+    ToTheEnd,
+    /// As long as anything is appended, to whichever group.
+    Endless,
 }
 
 /// What was read.
@@ -27,6 +37,12 @@ pub struct Summary {
     pub bytes: u64,
 }
 
+/// A segment that is being read.
+pub(super) struct OpenSegment {
+    reader: SegmentReader,
+    segment: Segment,
+}
+
 /// A walk through segments in their order.
 pub(super) struct Reading<'v, V> {
     decompressor: Decompressor,
@@ -34,18 +50,26 @@ pub(super) struct Reading<'v, V> {
     body: Vec<u8>,
     streams: Streams<'v, V>,
     summary: Summary,
+    /// Asks to leave the rest unread.
+    stop: Stop,
 }
 
 impl<'v, V: Visitor> Reading<'v, V> {
-    pub(super) fn new(depth: Depth, visitor: &'v mut V) -> Result<Self, ReadError> {
-        let streams = Streams::new(depth, visitor);
+    pub(super) fn new(depth: Depth, span: Span, visitor: &'v mut V) -> Result<Self, ReadError> {
+        let streams = Streams::new(depth, span, visitor);
         let decompressor = Decompressor::new().map_err(ReadError::Decompressor)?;
         Ok(Self {
             decompressor,
             body: Vec::new(),
             streams,
             summary: Summary::default(),
+            stop: Stop::default(),
         })
+    }
+
+    /// Leaves the rest unread when it is time to end.
+    pub(super) fn stop_with(&mut self, stop: &Stop) {
+        self.stop = stop.clone();
     }
 
     pub(super) fn fault(&mut self, fault: &Fault) -> io::Result<()> {
@@ -56,36 +80,76 @@ impl<'v, V: Visitor> Reading<'v, V> {
         self.summary
     }
 
-    /// Reads one segment, as long as it is now: what a living writer appends meanwhile is not looked at, so no append
-    /// is ever seen in part and taken for damage.
-    pub(super) fn segment(&mut self, file: &SegmentPath) -> Result<(), ReadError> {
-        let opened = SegmentReader::open(&file.path).and_then(|mut reader| {
-            let metadata = std::fs::metadata(&file.path).map_err(crate::os::disk::at("look at", &file.path))?;
-            reader.set_limit(metadata.len());
-            Ok(reader)
-        });
-        let mut reader = match opened {
+    pub(super) fn visitor(&mut self) -> &mut V {
+        self.streams.visitor
+    }
+
+    /// Segments of `group` were deleted before they were read.
+    pub(super) fn lose_sight(&mut self, group: &str) {
+        self.streams.lose_sight(group);
+    }
+
+    /// Begins with a segment. There is nothing to begin with if it cannot be read, which is told, or is not there any
+    /// more.
+    pub(super) fn open(&mut self, file: &SegmentPath) -> Result<Option<OpenSegment>, ReadError> {
+        if file.behind_deleted {
+            self.lose_sight(&file.header.group);
+        }
+        let reader = match SegmentReader::open(&file.path) {
             Ok(reader) => reader,
-            // Segments may be deleted at any time; what lacks then shows in the next checkpoint.
-            Err(SegmentError::Disk(error)) if error.source.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Ok(self.fault(&Fault::Segment(error))?),
+            Err(SegmentError::Disk(error)) if error.source.kind() == io::ErrorKind::NotFound => {
+                self.lose_sight(&file.header.group);
+                return Ok(None);
+            }
+            Err(error) => {
+                self.fault(&Fault::Segment(error))?;
+                return Ok(None);
+            }
         };
-        let mut segment = self.streams.begin(&file.path, reader.header());
-        let ending = self.frames(&mut reader, &mut segment)?;
-        if self.streams.finish(segment, ending == Some(Ending::Sealed)) {
+        let segment = self.streams.begin(file.path.clone(), reader.header());
+        Ok(Some(OpenSegment { reader, segment }))
+    }
+
+    /// Reads on in a segment, as far as it reaches now: what a living writer appends meanwhile is not looked at, so no
+    /// append is ever seen in part and taken for damage. Says how it ends, unless it cannot be read up to there.
+    pub(super) fn advance(&mut self, open: &mut OpenSegment) -> Result<Option<Ending>, ReadError> {
+        let OpenSegment { reader, segment } = open;
+        self.streams.resume(segment);
+        if let Err(error) = reader.look_again() {
+            segment.lost_frames();
+            self.fault(&Fault::Segment(error))?;
+            return Ok(None);
+        }
+        self.frames(reader, segment)
+    }
+
+    /// Ends a segment that was read up to `ending`.
+    pub(super) fn close(&mut self, open: OpenSegment, ending: Option<Ending>) {
+        if self.streams.finish(open.segment, ending == Some(Ending::Sealed)) {
             self.summary.segments += 1;
         }
-        Ok(())
     }
 
     /// Takes the frames up to the end, which is told unless the file could not be read up to there.
-    fn frames(&mut self, reader: &mut SegmentReader, segment: &mut Segment<'_>) -> Result<Option<Ending>, ReadError> {
+    fn frames(&mut self, reader: &mut SegmentReader, segment: &mut Segment) -> Result<Option<Ending>, ReadError> {
         loop {
+            if self.stop.is_set() {
+                return Ok(None);
+            }
             let mut next = reader.next_frame();
             if let Ok(Next::Frame(found)) = next {
-                if !self.streams.wants(&found.header) {
-                    self.count(&found);
-                    continue;
+                match self.streams.wants(&found.header) {
+                    Wanted::Body => {}
+                    Wanted::Positions => {
+                        self.count(&found);
+                        segment.offset = found.offset;
+                        self.streams.take(segment, &found.header, None)?;
+                        continue;
+                    }
+                    Wanted::Nothing => {
+                        self.count(&found);
+                        continue;
+                    }
                 }
                 self.body.clear();
                 next = match reader.read_body(&found, &mut self.body) {
@@ -125,10 +189,10 @@ impl<'v, V: Visitor> Reading<'v, V> {
     }
 
     /// Takes the frame whose checked body is in `body`.
-    fn frame(&mut self, segment: &mut Segment<'_>, found: &FoundFrame) -> io::Result<()> {
+    fn frame(&mut self, segment: &mut Segment, found: &FoundFrame) -> io::Result<()> {
         segment.offset = found.offset;
         match self.decompressor.raw(&found.header, &self.body) {
-            Ok(raw) => self.streams.take(segment, &found.header, raw),
+            Ok(raw) => self.streams.take(segment, &found.header, Some(raw)),
             Err(error) => {
                 segment.lost_frames();
                 self.streams.frame_fault(segment, error.into())

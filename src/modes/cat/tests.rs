@@ -3,15 +3,31 @@
 use super::*;
 use crate::formats::segment::LogRole;
 use crate::modes::archive_reader::fixture::*;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use hog_ring::layout::TIME;
 use hog_ring::record::Kind;
 use hog_ring::types::Type;
 use serde_json::{Value, json};
 
+fn options(paths: Vec<PathBuf>, format: CatFormat) -> CatOptions {
+    CatOptions {
+        paths,
+        format,
+        color: ColorChoice::Never,
+        selection: Selection::default(),
+        follow: false,
+    }
+}
+
 /// What is printed for `paths`, what is said, and the status.
 fn cat(paths: Vec<PathBuf>, format: CatFormat) -> (Vec<u8>, String, ExitStatus) {
+    cat_with(&options(paths, format))
+}
+
+fn cat_with(options: &CatOptions) -> (Vec<u8>, String, ExitStatus) {
     let (mut output, mut words) = (Vec::new(), Vec::new());
-    let status = print(&CatOptions { paths, format }, &mut output, &mut words).unwrap();
+    let status = print(options, &mut output, &mut words).unwrap();
     (output, String::from_utf8(words).unwrap(), status)
 }
 
@@ -200,10 +216,7 @@ fn a_foreign_file_that_is_named_is_an_integrity_failure_and_a_missing_one_a_fail
     let empty = directory.path().join("empty");
     std::fs::write(&empty, b"").unwrap();
     assert_eq!(cat(vec![empty], CatFormat::Raw).2, ExitStatus::Integrity);
-    let missing = CatOptions {
-        paths: vec![directory.path().join("missing")],
-        format: CatFormat::Raw,
-    };
+    let missing = options(vec![directory.path().join("missing")], CatFormat::Raw);
     let failure = print(&missing, io::sink(), io::sink()).unwrap_err();
     assert_eq!(failure.status, ExitStatus::Failed);
     assert!(failure.message.contains("missing"), "{}", failure.message);
@@ -223,12 +236,189 @@ fn a_closed_pipe_ends_in_peace_and_a_full_disk_does_not() {
     let mut fixture = Fixture::new();
     let stream = fixture.stream();
     fixture.data(stream, &[line(1, &[b'x'; 300_000])]);
-    let options = CatOptions {
-        paths: fixture.paths(),
-        format: CatFormat::Raw,
-    };
+    let options = options(fixture.paths(), CatFormat::Raw);
     let closed = print(&options, Refusing(io::ErrorKind::BrokenPipe), io::sink());
     assert_eq!(closed.unwrap(), ExitStatus::Done);
     let full = print(&options, Refusing(io::ErrorKind::StorageFull), io::sink());
     assert_eq!(full.unwrap_err().status, ExitStatus::Failed);
+}
+
+/// What is printed as text, with the time in front of each line cut off.
+fn text_lines(output: &[u8]) -> Vec<String> {
+    let lines = String::from_utf8(output.to_vec()).unwrap();
+    let without_time = |line: &str| line.split_once(' ').unwrap().1.to_owned();
+    lines.split_terminator('\n').map(without_time).collect()
+}
+
+#[test]
+fn text_is_a_line_for_each_record_whatever_is_in_it() {
+    let mut fixture = Fixture::new();
+    let stream = fixture.stream();
+    let statement = definition(7, flags::HLOG, "n is $n", Type::record([("n", Type::int())]));
+    fixture.data(
+        stream,
+        &[
+            ring_record(Kind::Stmt, 0, 7, &statement),
+            ring_record(Kind::Record, 0, 7, &7i32.to_le_bytes()),
+            line(1, b"two\nlines \x1b[2J"),
+            line(2, b"no newline"),
+        ],
+    );
+    let (output, words, status) = cat(fixture.paths(), CatFormat::Text);
+    let expected = ["web s7 n is 7", "web s1 two\\nlines \\u{1b}[2J", "web s2 no newline"];
+    assert_eq!(text_lines(&output), expected);
+    assert_eq!((&words[..], status), ("", ExitStatus::Done));
+}
+
+#[test]
+fn the_time_of_a_record_without_one_is_marked_as_that_of_draining() {
+    let mut fixture = Fixture::new();
+    let stream = fixture.stream();
+    fixture.data(stream, &[ring_record(Kind::Record, TIME, 1, &line_payload(b"a"))]);
+    fixture.drained = A_TIME;
+    fixture.data(stream, &[line(1, b"b")]);
+    fixture.drained = 0;
+    fixture.data(stream, &[line(1, b"c")]);
+    let (output, _, _) = cat(fixture.paths(), CatFormat::Text);
+    let output = String::from_utf8(output).unwrap();
+    let times: Vec<_> = output.lines().map(|line| line.split(' ').next().unwrap()).collect();
+    let time: jiff::Timestamp = times[0].parse().unwrap();
+    assert_eq!(time.as_nanosecond(), i128::from(A_TIME / 1000 * 1000));
+    assert_eq!(times[1], format!("~{}", times[0]));
+    assert_eq!(times[2], "-");
+}
+
+#[test]
+fn colours_stand_around_what_the_record_cannot_choose() {
+    let mut fixture = Fixture::new();
+    let stream = fixture.stream();
+    fixture.data(stream, &[line(1, b"\x1b[0m")]);
+    let mut options = options(fixture.paths(), CatFormat::Text);
+    options.color = ColorChoice::Always;
+    let (output, _, _) = cat_with(&options);
+    let output = String::from_utf8(output).unwrap();
+    let (_, behind) = output.rsplit_once("\x1b[0m ").unwrap();
+    assert_eq!(behind, "\\u{1b}[0m\n", "{output:?}");
+    assert!(output.contains("\x1b[36mweb\x1b[0m"), "{output:?}");
+}
+
+#[test]
+fn text_says_that_a_value_cannot_be_read_and_where_records_are_missing() {
+    let mut fixture = Fixture::new();
+    let stream = fixture.stream();
+    let statement = definition(7, flags::HLOG, "$0", Type::int());
+    fixture.data(
+        stream,
+        &[
+            ring_record(Kind::Stmt, 0, 7, &statement),
+            ring_record(Kind::Record, 0, 7, b"abc"),
+            ring_record(Kind::Gap, 0, 0, &[[3; 8], [9; 8]].concat()),
+            ring_record(Kind::Gap, 0, 0, &[[3; 8], [9; 8]].concat()),
+        ],
+    );
+    let (output, words, status) = cat(fixture.paths(), CatFormat::Text);
+    assert_eq!(text_lines(&output), ["web s7 (3 bytes that are no value)"]);
+    assert_eq!((words.lines().count(), status), (2, ExitStatus::Integrity), "{words}");
+    assert!(words.contains("dropped"), "{words}");
+    let (_, words, _) = cat(fixture.paths(), CatFormat::Raw);
+    assert_eq!(words, "", "raw has no place for it");
+}
+
+/// Two streams with three lines each: of [`A_TIME`]; without time, drained a second later; without either.
+fn two_streams() -> (Fixture, [StreamId; 2]) {
+    let mut fixture = Fixture::new();
+    let streams = [fixture.stream(), fixture.stream()];
+    for (stream, name) in streams.into_iter().zip(["a", "b"]) {
+        let timed = line_payload(format!("{name}1").as_bytes());
+        fixture.data(stream, &[ring_record(Kind::Record, TIME, 1, &timed)]);
+        fixture.drained = A_TIME + 1_000_000_000;
+        fixture.data(stream, &[line(1, format!("{name}2").as_bytes())]);
+        fixture.drained = 0;
+        fixture.data(stream, &[line(1, format!("{name}3").as_bytes())]);
+    }
+    (fixture, streams)
+}
+
+fn selected(fixture: &Fixture, selection: Selection) -> String {
+    let mut options = options(fixture.paths(), CatFormat::Raw);
+    options.selection = selection;
+    let (output, words, status) = cat_with(&options);
+    assert_eq!((&words[..], status), ("", ExitStatus::Done));
+    String::from_utf8(output).unwrap().replace('\n', " ")
+}
+
+#[test]
+fn streams_are_selected_by_their_uuids() {
+    let (fixture, streams) = two_streams();
+    let of = |streams: &[StreamId]| {
+        selected(
+            &fixture,
+            Selection {
+                streams: streams.to_vec(),
+                ..Selection::default()
+            },
+        )
+    };
+    assert_eq!(of(&[]), "a1 a2 a3 b1 b2 b3 ");
+    assert_eq!(of(&streams[1..]), "b1 b2 b3 ");
+    assert_eq!(of(&[streams[1], streams[0]]), "a1 a2 a3 b1 b2 b3 ");
+    assert_eq!(of(&[StreamId::NIL]), "");
+}
+
+#[test]
+fn sources_are_names_of_producers_and_sources_of_lines() {
+    let (fixture, _) = two_streams();
+    let of = |sources: &[&str]| {
+        selected(
+            &fixture,
+            Selection {
+                sources: sources.iter().map(|source| (*source).to_owned()).collect(),
+                ..Selection::default()
+            },
+        )
+    };
+    assert_eq!(of(&["worker"]), "a1 a2 a3 b1 b2 b3 ");
+    assert_eq!(of(&["nobody", "in"]), "a1 a2 a3 b1 b2 b3 ");
+    assert_eq!(of(&["nobody", "work", "text"]), "");
+}
+
+#[test]
+fn moments_select_by_the_time_of_the_record_or_of_its_draining() {
+    let (fixture, _) = two_streams();
+    let between = |since, until| {
+        selected(
+            &fixture,
+            Selection {
+                since,
+                until,
+                ..Selection::default()
+            },
+        )
+    };
+    // Of a3 and b3 nothing is known, so they are never left out.
+    assert_eq!(between(Some(A_TIME), None), "a1 a2 a3 b1 b2 b3 ");
+    assert_eq!(between(Some(A_TIME + 1), None), "a2 a3 b2 b3 ");
+    assert_eq!(between(None, Some(A_TIME)), "a3 b3 ");
+    assert_eq!(between(Some(A_TIME), Some(A_TIME + 1)), "a1 a3 b1 b3 ");
+    assert_eq!(between(Some(u64::MAX), None), "a3 b3 ");
+}
+
+#[test]
+fn segments_that_ended_long_before_are_not_even_read() {
+    let (mut fixture, _) = two_streams();
+    fixture.sync();
+    fixture.roll();
+    let stream = fixture.stream();
+    fixture.data(stream, &[line(1, b"late")]);
+    fixture.damage(1, b"a2");
+    let since = |since| Selection {
+        since: Some(since),
+        ..Selection::default()
+    };
+    let now = clock::now_ns();
+    let an_hour = 3_600_000_000_000;
+    assert_eq!(selected(&fixture, since(now + 2 * an_hour)), "late ");
+    let mut options = options(fixture.paths(), CatFormat::Raw);
+    options.selection = since(now);
+    assert_eq!(cat_with(&options).2, ExitStatus::Integrity, "clocks may be apart");
 }
