@@ -67,8 +67,17 @@ complete -c hog -n "__fish_hog_using_subcommand batchrecv" -s m -l store-dir -d 
 complete -c hog -n "__fish_hog_using_subcommand batchrecv" -s q -l quiet -d 'Say less: -q only warnings, -qq only errors'
 complete -c hog -n "__fish_hog_using_subcommand batchrecv" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hog -n "__fish_hog_using_subcommand batchrecv" -s V -l version -d 'Print version'
-complete -c hog -n "__fish_hog_using_subcommand cat" -l format -d 'How to print a record' -r -f -a "json\t'One object a line: group, stream, position, time, statement, value, text'
+complete -c hog -n "__fish_hog_using_subcommand cat" -l format -d 'How to print records' -r -f -a "text\t'One line a record: time, group, statement, and the format string filled in'
+json\t'One object a line: group, stream, position, time, statement, value, text'
 raw\t'The lines that an engine logged, as they were; nothing of other records'"
+complete -c hog -n "__fish_hog_using_subcommand cat" -l stream -d 'Only records of this stream; may be repeated' -r
+complete -c hog -n "__fish_hog_using_subcommand cat" -l source -d 'Only records of this source; may be repeated' -r
+complete -c hog -n "__fish_hog_using_subcommand cat" -l since -d 'Only records of this moment or later' -r
+complete -c hog -n "__fish_hog_using_subcommand cat" -l until -d 'Only records before this moment' -r
+complete -c hog -n "__fish_hog_using_subcommand cat" -l color -d 'Whether text has colours' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c hog -n "__fish_hog_using_subcommand cat" -s f -l follow -d 'Go on with what is appended'
 complete -c hog -n "__fish_hog_using_subcommand cat" -s q -l quiet -d 'Say less: -q only warnings, -qq only errors'
 complete -c hog -n "__fish_hog_using_subcommand cat" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hog -n "__fish_hog_using_subcommand cat" -s V -l version -d 'Print version'

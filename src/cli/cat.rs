@@ -14,34 +14,45 @@ pub(super) struct CatArgs {
     paths: Vec<PathBuf>,
     /// How to print records
     ///
-    /// The default is for people. Programs read json, whose members are documented; raw gives an engine's input back.
+    /// Text is for eyes: what could end a line or drive a terminal is escaped, and times are local. A time behind `~` is that of draining, of a record
+    /// without a time of its own.
+    ///
+    /// The default is for whoever types the command. Programs read json, whose members are documented; raw gives an engine's input back.
     #[arg(long, value_enum, default_value = "text")]
     format: CatFormat,
-    /// Go on with what is appended, until a signal or the reader ends it
+    /// Go on with what is appended
     ///
     /// New segments, dates and groups below the directories are found within a fraction of a second. It ends with
     /// status 0 on SIGINT and SIGTERM, and when whoever reads the output closes it.
     #[arg(short, long)]
     follow: bool,
     /// Only records of this stream; may be repeated
+    ///
+    /// A stream is all that one ring ever carried; `hog verify` lists them.
     #[arg(long, value_name = "UUID", value_parser = stream)]
     stream: Vec<StreamId>,
     /// Only records of this source; may be repeated
     ///
-    /// A source is the name of a producer's ring, as `hog verify` shows it, or, of lines that an engine logged, the
-    /// canonical path of their file (`-` for stdin).
+    /// A source is the name of a producer's ring, as `hog verify` shows it; of lines that an engine logged also the canonical path of their file, or `-`
+    /// for stdin.
     #[arg(long, value_name = "NAME")]
     source: Vec<String>,
-    /// Only records of this moment or later: 2026-11-21T10:00:00Z, local '2026-11-21 10:00', or 2h ago
+    /// Only records of this moment or later
     ///
-    /// A record without time counts as logged when it was drained from its ring. Segments that ended more than an hour
-    /// before this moment are not read: clocks of hosts that log and hosts that store should agree within that.
+    /// A moment is RFC 3339 (2026-11-21T10:00:00Z), a local date (2026-11-21) with or without a time ('2026-11-21 10:00'), or how long ago it was
+    /// (90s, 2h, 3d). A record without time counts as logged when it was drained from its ring.
+    ///
+    /// Segments that were finished more than an hour before are not read: the clocks of all hosts should agree within that.
     #[arg(long, value_name = "MOMENT", value_parser = moment)]
     since: Option<u64>,
     /// Only records before this moment
+    ///
+    /// Everything is read for it: what was logged long ago may have arrived late.
     #[arg(long, value_name = "MOMENT", value_parser = moment)]
     until: Option<u64>,
-    /// Colours in text. auto: on a terminal, as NO_COLOR, CLICOLOR and CLICOLOR_FORCE say
+    /// Whether text has colours
+    ///
+    /// The default, auto, has them on a terminal alone, and heeds the variables NO_COLOR, CLICOLOR and CLICOLOR_FORCE.
     #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]
     color: ColorChoice,
 }
