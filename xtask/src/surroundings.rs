@@ -71,9 +71,19 @@ pub const ENVIRONMENT: &[Entry] = &[
         words: "Set and not empty: no colours, also on a terminal.",
     },
     Entry {
+        name: "CLICOLOR",
+        modes: &["cat"],
+        words: "Set to 0: no colours.",
+    },
+    Entry {
+        name: "CLICOLOR_FORCE",
+        modes: &["cat"],
+        words: "Set and not 0: colours, also where there is no terminal.",
+    },
+    Entry {
         name: "TZ",
-        modes: &["batchrecv"],
-        words: "The time zone of `$DATE`; otherwise the host's.",
+        modes: &["batchrecv", "cat"],
+        words: "The time zone of `$DATE` and of times in text; otherwise the host's.",
     },
     Entry {
         name: "TMPDIR",
