@@ -163,6 +163,7 @@ fn cursor(group: &Group, memory: RingMemory, path: &Path, state: Option<state::M
     let when_full = WhenFull {
         unreliable: options.unreliable,
         stop: options.stop.clone(),
+        waits: options.waits.clone(),
     };
     Cursor::new(memory, group.doorbell().clone(), path.to_owned(), when_full, state)
 }

@@ -16,7 +16,7 @@ use crate::{mutant, state, sys};
 use crossbeam::utils::Backoff;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering, compiler_fence, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, compiler_fence, fence};
 use std::time::Duration;
 
 /// What a publication carries, which decides about the resume state.
@@ -35,6 +35,8 @@ pub(crate) struct WhenFull {
     pub(crate) unreliable: bool,
     /// Raised by someone who wants the waiting to end.
     pub(crate) stop: Option<Arc<AtomicBool>>,
+    /// Raised by each look for room while it waits.
+    pub(crate) waits: Option<Arc<AtomicU64>>,
 }
 
 /// See the module.
@@ -187,6 +189,9 @@ impl Cursor {
             }
         }
         loop {
+            if let Some(waits) = &self.when_full.waits {
+                waits.fetch_add(1, Ordering::Relaxed);
+            }
             if self
                 .when_full
                 .stop

@@ -20,7 +20,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 use thiserror::Error;
 use uuid::Uuid;
@@ -45,6 +45,7 @@ pub struct GroupOptions {
     pub(crate) unreliable: bool,
     pub(crate) timestamps: bool,
     pub(crate) stop: Option<Arc<AtomicBool>>,
+    pub(crate) waits: Option<Arc<AtomicU64>>,
     pub(crate) shm_group: Option<ShmGroup>,
 }
 
@@ -59,6 +60,7 @@ impl GroupOptions {
             unreliable: false,
             timestamps: true,
             stop: None,
+            waits: None,
             shm_group: None,
         }
     }
@@ -95,6 +97,13 @@ impl GroupOptions {
     #[must_use]
     pub fn stop_flag(mut self, flag: Arc<AtomicBool>) -> Self {
         self.stop = Some(flag);
+        self
+    }
+
+    /// A count that rises at least every 100 ms while a call waits for room: who watches it can tell waiting from hanging.
+    #[must_use]
+    pub fn wait_count(mut self, count: Arc<AtomicU64>) -> Self {
+        self.waits = Some(count);
         self
     }
 

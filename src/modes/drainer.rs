@@ -240,6 +240,7 @@ impl<L: GroupLog> Drainer<L> {
             } else {
                 return Err(chain(&error));
             }
+            self.report.passes.fetch_add(1, Ordering::Relaxed); // it waits, and is well
             if self.stop.wait(APPEND_PAUSE) {
                 return Err(format!("stopped while the {} took nothing", L::NAME));
             }

@@ -2,7 +2,7 @@
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 pub struct Stop {
     flag: Arc<AtomicBool>,
     changed: Arc<(Mutex<()>, Condvar)>,
+    /// Raised by each look at the flag, if somebody wants to know that its owner still looks.
+    looks: Option<Arc<AtomicU64>>,
 }
 
 /// How often a waiter looks whether a signal came: the signal handler itself may only set the flag.
@@ -30,9 +32,21 @@ impl Stop {
         Ok(stop)
     }
 
+    /// The same wish, for a worker each of whose looks at it raises `looks`: its heartbeat. What other threads are given must be another clone.
+    #[must_use]
+    pub fn counting(&self, looks: &Arc<AtomicU64>) -> Self {
+        Self {
+            looks: Some(Arc::clone(looks)),
+            ..self.clone()
+        }
+    }
+
     /// Whether it is time to end.
     #[must_use]
     pub fn is_set(&self) -> bool {
+        if let Some(looks) = &self.looks {
+            looks.fetch_add(1, Ordering::Relaxed);
+        }
         self.flag.load(Ordering::Relaxed) // a flag alone: no data hangs on it
     }
 
@@ -62,5 +76,21 @@ impl Stop {
                 drop(self.changed.1.wait_timeout(held, left.min(LOOK)));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_look_of_a_worker_that_is_counted_counts_and_is_of_the_same_wish() {
+        let (stop, looks) = (Stop::default(), Arc::<AtomicU64>::default());
+        let counted = stop.counting(&looks);
+        assert!(!counted.is_set() && !counted.clone().is_set() && !stop.is_set());
+        assert_eq!(looks.load(Ordering::Relaxed), 2);
+        stop.set();
+        assert!(counted.wait(Duration::from_secs(60)));
+        assert!(looks.load(Ordering::Relaxed) > 2);
     }
 }

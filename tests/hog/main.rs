@@ -19,6 +19,7 @@ mod proxy;
 mod refusals;
 mod roles;
 mod scene;
+mod services;
 mod sharing;
 mod ship;
 mod syscalls;

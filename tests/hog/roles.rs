@@ -122,7 +122,8 @@ impl Process {
         assert_eq!(finished.code, Some(0), "{name}: {}", finished.words);
     }
 
-    fn first_line(&self) -> Option<String> {
+    /// The first line on its stdout, once it is whole.
+    pub(crate) fn first_line(&self) -> Option<String> {
         let output = std::fs::read_to_string(&self.stdout).unwrap();
         output.split_once('\n').map(|(line, _)| line.to_owned())
     }

@@ -20,6 +20,7 @@ use crate::stages::archive::{Archive, ArchiveError, ArchivePattern};
 use crate::stages::receive::{self, LiveConnection};
 use std::collections::HashMap;
 use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tracing::{error, info, warn};
@@ -41,6 +42,8 @@ pub struct GroupStore {
     state: Mutex<State>,
     work: Condvar,
     recorder: Recorder,
+    /// Turns of the thread that syncs.
+    turns: AtomicU64,
 }
 
 struct State {
@@ -85,6 +88,7 @@ impl GroupStore {
             state: Mutex::new(state),
             work: Condvar::new(),
             recorder,
+            turns: AtomicU64::new(0),
         })
     }
 
@@ -238,6 +242,12 @@ impl GroupStore {
         Ok(())
     }
 
+    /// How many turns the thread that syncs has taken: its heartbeat.
+    #[must_use]
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
+    }
+
     /// Syncs whatever is pending, again and again, until it is time to stop; turns to a new date at midnight.
     ///
     /// # Errors
@@ -245,6 +255,7 @@ impl GroupStore {
     pub fn sync_until(&self, stop: &Stop) -> Result<(), String> {
         let mut said = false;
         loop {
+            self.turns.fetch_add(1, Ordering::Relaxed);
             let mut state = self.lock();
             if !state.archive.has_pending() && !state.archive.has_failed() && !stop.is_set() {
                 state = self

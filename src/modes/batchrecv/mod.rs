@@ -10,7 +10,9 @@ pub mod group;
 use crate::exit::{ExitStatus, Failure, chain};
 use crate::formats::wire::RefuseCode;
 use crate::limits::{CONNECTIONS_MAX, GROUPS_MAX};
+use crate::modes::heartbeat::Hearts;
 use crate::modes::recorder::Recorder;
+use crate::modes::service::Service;
 use crate::modes::stop::Stop;
 use crate::modes::store::{Store, lock_failure};
 use crate::modes::supervise;
@@ -48,6 +50,7 @@ pub struct Groups {
     by_name: Mutex<HashMap<String, Arc<GroupSlot>>>,
     recorder: Recorder,
     stop: Stop,
+    hearts: Hearts,
 }
 
 /// The place of a group. Opening an archive may take long, and holds up nobody but those who want the same.
@@ -76,8 +79,16 @@ impl Groups {
             syncing.sync_until(&stop)
         })
         .map_err(|error| chain(&error))?;
+        let watched = Arc::clone(&group);
+        self.hearts
+            .watch(&format!("the syncing of group {name}"), move || watched.turns());
         *slot = Some(Arc::clone(&group));
         Ok(group)
+    }
+
+    /// How many there are.
+    fn count(&self) -> usize {
+        self.by_name.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     fn finish(&self) {
@@ -97,6 +108,7 @@ impl Groups {
 pub fn run(options: &BatchrecvOptions) -> Result<ExitStatus, Failure> {
     let stop = Stop::on_signals().map_err(|error| Failure::of(&error))?;
     process::raise_open_files();
+    let service = Service::start(&stop).map_err(|error| Failure::of(&error))?;
     let base = options.pattern.base();
     disk::make_directory(&base).map_err(|error| Failure::of(&error))?;
     let archive_lock = DirectoryLock::take(&base).map_err(|error| lock_failure(&error))?;
@@ -121,8 +133,20 @@ pub fn run(options: &BatchrecvOptions) -> Result<ExitStatus, Failure> {
         by_name: Mutex::default(),
         recorder: recorder.clone(),
         stop: stop.clone(),
+        hearts: service.hearts().clone(),
     });
-    serve(&listener, &groups, &recorder, &stop).map_err(|error| Failure::of(&error))?;
+    let turns = Arc::<AtomicU64>::default();
+    let accepting = Arc::clone(&turns);
+    service.hearts().watch("the accepting of connections", move || {
+        accepting.load(Ordering::Relaxed)
+    });
+    let (served, place) = (Arc::downgrade(&groups), address.to_string());
+    service.describe(move || {
+        let groups = served.upgrade().map_or(0, |groups| groups.count());
+        format!("listening on {place}; {groups} groups were received")
+    });
+    service.is_ready();
+    serve(&listener, &turns, &groups, &recorder, &stop).map_err(|error| Failure::of(&error))?;
     groups.finish();
     drop((groups, recorder));
     recorder_stop.set();
@@ -144,10 +168,17 @@ fn say_address(address: &str) -> io::Result<()> {
 /// How often the accepting thread looks whether it is time to end.
 const ACCEPT_LOOK: i32 = 100;
 
-fn serve(listener: &TcpListener, groups: &Arc<Groups>, recorder: &Recorder, stop: &Stop) -> io::Result<()> {
+fn serve(
+    listener: &TcpListener,
+    turns: &AtomicU64,
+    groups: &Arc<Groups>,
+    recorder: &Recorder,
+    stop: &Stop,
+) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let (tokens, open) = (AtomicU64::new(1), Arc::new(AtomicUsize::new(0)));
     while !stop.is_set() {
+        turns.fetch_add(1, Ordering::Relaxed);
         if !wait_readable(listener)? {
             continue;
         }

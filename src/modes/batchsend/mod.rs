@@ -14,6 +14,7 @@ use crate::formats::lock_record::SpoolIdentity;
 use crate::modes::drainer::thread::Surroundings;
 use crate::modes::drainer::{self, DrainerReport};
 use crate::modes::recorder::{Acknowledged, Recorder};
+use crate::modes::service::Service;
 use crate::modes::stop::Stop;
 use crate::modes::store::{self, Store};
 use crate::modes::supervise;
@@ -97,6 +98,7 @@ pub fn spool_directory(pattern: &str, group: &str) -> PathBuf {
 pub fn run(options: &BatchsendOptions) -> Result<ExitStatus, Failure> {
     let stop = Stop::on_signals().map_err(|error| Failure::of(&error))?;
     process::raise_open_files();
+    let service = Service::start(&stop).map_err(|error| Failure::of(&error))?;
     let mut store = Store::open(&options.store, Role::Batchsend)?;
     let mut opened = Vec::new();
     for group in &options.groups {
@@ -128,8 +130,13 @@ pub fn run(options: &BatchsendOptions) -> Result<ExitStatus, Failure> {
     }
     workers.push(start_syncer(options, &groups, &recorder, &stop).map_err(|error| Failure::of(&error))?);
 
+    tell_of(&groups, &service);
+
     let mut failure = None;
     while !stop.wait(Duration::from_millis(20)) {
+        if groups.iter().all(Group::is_served) {
+            service.is_ready();
+        }
         if let Ok(Refused { group, words }) = fatal.try_recv() {
             let words = format!("{words}: this spool was copied or restored, and the receiver protects what it has");
             if let Err(error) = Spool::note_refusal(&spool_directory(&options.spool, &group), &words) {
@@ -157,6 +164,11 @@ pub fn run(options: &BatchsendOptions) -> Result<ExitStatus, Failure> {
 }
 
 impl Group {
+    /// Whether its rings were looked for.
+    fn is_served(&self) -> bool {
+        self.report.passes.load(Ordering::Relaxed) > 0
+    }
+
     /// Whether all that was there at the start is drained and acknowledged.
     fn is_done(&self) -> bool {
         // Acquire pairs with the Release of the drainer, which wrote the goal before.
@@ -167,6 +179,28 @@ impl Group {
                 .lock()
                 .is_ok_and(|goal| self.index.is_delivered_up_to(&goal))
     }
+}
+
+/// Tells the service manager what is done for the groups, and whether their drainers move.
+fn tell_of(groups: &[Group], service: &Service) {
+    for group in groups {
+        let report = Arc::clone(&group.report);
+        let moves = move || report.passes.load(Ordering::Relaxed);
+        service
+            .hearts()
+            .watch(&format!("the drainer of group {}", group.name), moves);
+    }
+    let groups: Vec<_> = groups
+        .iter()
+        .map(|group| (group.name.clone(), Arc::clone(&group.index)))
+        .collect();
+    service.describe(move || {
+        let lacks = |(name, index): &(String, Arc<SpoolIndex>)| {
+            let bytes = index.unacknowledged().values().map(|lacks| lacks.bytes).max();
+            format!("{name}: {} bytes spooled and not acknowledged", bytes.unwrap_or(0))
+        };
+        groups.iter().map(lacks).collect::<Vec<_>>().join("; ")
+    });
 }
 
 /// Starts the drainer and the shippers of a group.

@@ -8,11 +8,14 @@ pub mod input;
 pub mod lines;
 
 use crate::exit::{ExitStatus, Failure, chain};
+use crate::modes::service::Service;
 use crate::modes::stop::Stop;
 use hog_ring::{Error as RingError, Group, GroupOptions, Resume, ShmGroup, Writer};
 use input::{FileInput, FileState, Source};
 use lines::{Fed, feed};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tracing::{info, warn};
 
 /// What the command line asks for.
@@ -42,6 +45,9 @@ pub struct EngineOptions {
 /// When an input cannot be read or a ring cannot be had.
 pub fn run(options: &EngineOptions) -> Result<ExitStatus, Failure> {
     let stop = Stop::on_signals().map_err(|error| Failure::of(&error))?;
+    let service = Service::start(&stop).map_err(|error| Failure::of(&error))?;
+    let looks = Arc::<AtomicU64>::default();
+    let stop = stop.counting(&looks);
     let stdin = [PathBuf::from("-")];
     let inputs: &[PathBuf] = if options.inputs.is_empty() {
         &stdin
@@ -64,7 +70,8 @@ pub fn run(options: &EngineOptions) -> Result<ExitStatus, Failure> {
         .shm_dir(&options.shm_dir)
         .ring_size(options.ring_size)
         .timestamps(false) // one reading of the clock serves all lines of a read
-        .stop_flag(stop.flag());
+        .stop_flag(stop.flag())
+        .wait_count(Arc::clone(&looks));
     if options.unreliable {
         group = group.unreliable();
     }
@@ -72,6 +79,10 @@ pub fn run(options: &EngineOptions) -> Result<ExitStatus, Failure> {
         group = group.shm_group(shm_group);
     }
     let group = group.open().map_err(|error| ring_failure(&error))?;
+    service
+        .hearts()
+        .watch("the reading of inputs", move || looks.load(Ordering::Relaxed));
+    service.is_ready();
     let mut status = ExitStatus::Done;
     for (path, source) in inputs.iter().zip(sources) {
         if stop.is_set() {
