@@ -84,7 +84,7 @@ fn sender_arguments(scene: &Scene, to: &str) -> Vec<std::ffi::OsString> {
 fn a_sender_says_that_it_serves_that_it_moves_and_that_it_ends() {
     let scene = Scene::new();
     let owned = sender_arguments(&scene, "127.0.0.1:9");
-    let arguments: Vec<_> = owned.iter().map(|word| word.as_os_str()).collect();
+    let arguments: Vec<_> = owned.iter().map(AsRef::<OsStr>::as_ref).collect();
     let (mut manager, mut sender) = Manager::starts(&scene, "batchsend", &arguments);
     manager.hears("READY=1", 1);
     assert!(hog_ring::group_dir(scene.shm_dir(), GROUP).join("lock").exists() && !scene.spooled().is_empty());
@@ -184,7 +184,7 @@ impl Drop for Hold {
 fn of_a_sender_whose_drainer_hangs_nobody_hears_that_all_is_well() {
     let scene = Scene::new();
     let owned = sender_arguments(&scene, "127.0.0.1:9");
-    let arguments: Vec<_> = owned.iter().map(|word| word.as_os_str()).collect();
+    let arguments: Vec<_> = owned.iter().map(AsRef::<OsStr>::as_ref).collect();
     let (mut manager, sender) = Manager::starts(&scene, "batchsend", &arguments);
     manager.hears("READY=1", 1);
     manager.hears("WATCHDOG=1", 2);
