@@ -89,7 +89,7 @@ pub enum Error {
         "the ring defines as many statements as it can: fewer or shorter definitions, or a writer anew, are needed"
     )]
     NoStatementIds,
-    /// A payload's [`Fields::encode`](crate::payload::Fields::encode) wrote less than it had announced.
+    /// A payload's [`Payload::encode`](crate::payload::Payload::encode) wrote less than it had announced.
     #[error("a payload of {written} bytes was announced as {announced}")]
     WrongLength {
         /// What `encoded_len` said.

@@ -17,7 +17,7 @@
 //!
 //! # Map
 //! - For producers: [`Group`], [`Writer`], [`Transaction`], [`Batch`]; [`mod@statement`], [`payload`] and [`types`] say what
-//!   is logged. Below them `claim` finds or makes a ring, and `cursor` keeps a producer's place in it.
+//!   is logged, and `#[derive(Value)]` (feature `derive`, on by default) makes values of structs and enums. Below them `claim` finds or makes a ring, and `cursor` keeps a producer's place in it.
 //! - For drainers: [`RingReader`], [`Doorbell`], and [`mod@record`], which judges copied bytes.
 //! - [`layout`] and [`limits`] have the numbers; `docs/FORMATS.md` explains them.
 //! - `unsafe` stands in `shm` (mappings) and `sys` (raw calls) alone.
@@ -26,6 +26,14 @@
 //! 64-bit little-endian Linux, tmpfs, and one writer for each ring, which locks and the owner word see to. A process of the
 //! same user, or of the Unix group that rings are shared with ([`ShmGroup`]), that writes into rings against these rules
 //! can spoil their records, and by shrinking a ring's file end the process that writes it.
+
+/// The README's programs, which are compiled as this crate's examples are.
+#[cfg(all(doctest, feature = "derive"))]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
+// The derived code and the documents' examples name this crate as its users do.
+extern crate self as hog_ring;
 
 mod claim;
 mod cursor;
@@ -56,9 +64,10 @@ pub use error::Error;
 pub use group::{Group, GroupOptions, Resume, SHM_DIR_DEFAULT, TmpfsError, group_dir, require_tmpfs, ring_files};
 pub use header::{BadIdentity, Identity, is_group_name};
 pub use owner::{Liveness, OwnerWord, boot_id, boottime_ns, process_start_time};
+pub use payload::Value;
 pub use reader::{Condemnation, OpenError, RingFault, RingReader};
 pub use record::{BadRecord, Cut, Header, Kind, Parsed, Walk, cut, parse};
 pub use share::{ShmGroup, UnknownShmGroup};
-pub use statement::Statement;
+pub use statement::{RuntimeStatement, Statement};
 pub use transaction::{Batch, Transaction};
 pub use writer::Writer;

@@ -4,8 +4,12 @@
 //! this process, by which each writer finds the id that the statement has in its ring. Ids belong to rings, since a ring
 //! may outlive the program that numbered them; the process-wide number never leaves the process.
 //!
+//! A [`RuntimeStatement`] is for those who learn only at run time what they log: other languages, and the `tracing` layer.
+//!
 //! A [`Definition`] is a statement as its STMT record carries it: everything a reader needs to show the statement's
 //! records, bounded by [`DEFINITION_BYTES_MAX`].
+
+mod runtime;
 
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,6 +18,8 @@ use thiserror::Error;
 
 use crate::payload::Fields;
 use crate::types::{Type, TypeError};
+
+pub use runtime::RuntimeStatement;
 
 /// The longest encoded definition, in bytes.
 pub const DEFINITION_BYTES_MAX: usize = 16 * 1024;
@@ -40,13 +46,73 @@ pub struct Statement<F> {
     flags: u64,
     file: &'static str,
     line: u32,
-    /// The process-wide number plus one; 0 until the first use.
-    number: AtomicU32,
+    number: Number,
     carries: PhantomData<fn() -> F>,
+}
+
+/// What a ring must know of a statement to number it and to define it.
+pub(crate) trait CallSite {
+    /// The number of this statement in this process, from 0 and almost without holes: an index for tables.
+    fn index(&self) -> usize;
+
+    /// The payload of the STMT record that gives it `id`.
+    fn definition(&self, id: u32) -> Result<Vec<u8>, DefinitionError>;
+}
+
+impl<F: Fields> CallSite for Statement<F> {
+    #[inline]
+    fn index(&self) -> usize {
+        self.number.index()
+    }
+
+    fn definition(&self, id: u32) -> Result<Vec<u8>, DefinitionError> {
+        Self::definition(self, id)
+    }
+}
+
+/// A statement's number in this process.
+#[derive(Debug)]
+struct Number {
+    /// The number plus one; 0 until the first use.
+    given: AtomicU32,
 }
 
 /// The statement numbers given out so far in this process.
 static NUMBERS: AtomicU32 = AtomicU32::new(0);
+
+impl Number {
+    const fn new() -> Self {
+        Self {
+            given: AtomicU32::new(0),
+        }
+    }
+
+    #[inline]
+    fn index(&self) -> usize {
+        // Relaxed: the number is all there is to see; nothing else is published by it.
+        match self.given.load(Ordering::Relaxed) {
+            0 => self.assign(),
+            number => number as usize - 1,
+        }
+    }
+
+    /// Two threads may meet here. The first to store wins, and the other's number stays unused: a hole in some tables
+    /// costs less than a lock that a fork could catch held.
+    #[cold]
+    fn assign(&self) -> usize {
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed).checked_add(1);
+        let Some(number) = number else {
+            panic!("more than 2^32 - 1 statements in one process")
+        };
+        match self
+            .given
+            .compare_exchange(0, number, Ordering::Relaxed, Ordering::Relaxed)
+        {
+            Ok(_) => number as usize - 1,
+            Err(earlier) => earlier as usize - 1,
+        }
+    }
+}
 
 impl<F> Statement<F> {
     /// A statement with unnamed fields and the flag HLOG. In `format`, `$0`, `$1`, … stand for the fields, `$name` for a
@@ -59,7 +125,7 @@ impl<F> Statement<F> {
             flags: flags::HLOG,
             file: "",
             line: 0,
-            number: AtomicU32::new(0),
+            number: Number::new(),
             carries: PhantomData,
         }
     }
@@ -97,28 +163,7 @@ impl<F: Fields> Statement<F> {
     /// The number of this statement in this process, from 0 and almost without holes: an index for tables.
     #[inline]
     pub fn index(&self) -> usize {
-        // Relaxed: the number is all there is to see; nothing else is published by it.
-        match self.number.load(Ordering::Relaxed) {
-            0 => self.assign_number(),
-            number => number as usize - 1,
-        }
-    }
-
-    /// Two threads may meet here. The first to store wins, and the other's number stays unused: a hole in some tables
-    /// costs less than a lock that a fork could catch held.
-    #[cold]
-    fn assign_number(&self) -> usize {
-        let number = NUMBERS.fetch_add(1, Ordering::Relaxed).checked_add(1);
-        let Some(number) = number else {
-            panic!("more than 2^32 - 1 statements in one process")
-        };
-        match self
-            .number
-            .compare_exchange(0, number, Ordering::Relaxed, Ordering::Relaxed)
-        {
-            Ok(_) => number as usize - 1,
-            Err(earlier) => earlier as usize - 1,
-        }
+        self.number.index()
     }
 
     /// The payload of the STMT record that gives this statement `id`.

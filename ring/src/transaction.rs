@@ -8,9 +8,9 @@
 //! whichever it turns out to be.
 
 use crate::error::Error;
-use crate::payload::Fields;
+use crate::payload::{Fields, Payload};
 use crate::record::header_len;
-use crate::statement::Statement;
+use crate::statement::{CallSite, RuntimeStatement, Statement};
 use crate::writer::{Placed, Writer, check_state};
 
 /// Records that appear together or not at all. Rolled back when dropped.
@@ -56,10 +56,40 @@ impl<'w> Transaction<'w> {
     /// As [`Self::log`].
     #[allow(clippy::needless_pass_by_value)] // A tuple of what is logged, made for this call.
     pub fn log_at<F: Fields>(&mut self, time: Option<u64>, statement: &Statement<F>, fields: F) -> Result<(), Error> {
+        self.log_any(time, statement, &fields)
+    }
+
+    /// As [`Self::log_at`], for a statement made at run time; see [`Writer::log_payload_at`].
+    ///
+    /// # Errors
+    /// As [`Writer::log`].
+    pub fn log_payload_at<P: Payload + ?Sized>(
+        &mut self,
+        time: Option<u64>,
+        statement: &RuntimeStatement,
+        payload: &P,
+    ) -> Result<(), Error> {
+        self.log_any(time, statement, payload)
+    }
+
+    /// As [`Self::log_payload_at`], stamped with the time if the group wants that.
+    ///
+    /// # Errors
+    /// As [`Writer::log`].
+    pub fn log_payload<P: Payload + ?Sized>(&mut self, statement: &RuntimeStatement, payload: &P) -> Result<(), Error> {
+        self.log_any(self.writer.time(), statement, payload)
+    }
+
+    fn log_any<P: Payload + ?Sized>(
+        &mut self,
+        time: Option<u64>,
+        statement: &impl CallSite,
+        payload: &P,
+    ) -> Result<(), Error> {
         self.writer.ready_within(self.records > 0)?;
         if !self.is_dropped {
             let offset = self.writer.pending_len();
-            if self.writer.place(time, statement, &fields)? == Placed::Dropped {
+            if self.writer.place(time, statement, payload)? == Placed::Dropped {
                 self.writer.roll_back();
                 self.is_dropped = true;
             } else {
@@ -70,7 +100,7 @@ impl<'w> Transaction<'w> {
             }
         }
         self.records += 1;
-        self.bytes += (header_len(time.is_some()) + fields.encoded_len()) as u64;
+        self.bytes += (header_len(time.is_some()) + payload.encoded_len()) as u64;
         Ok(())
     }
 

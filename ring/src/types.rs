@@ -163,6 +163,31 @@ impl Type {
         Self::primitive("int128")
     }
 
+    /// A number from -128 to 127: another name for a `byte`.
+    pub fn sbyte() -> Self {
+        Self::alias("sbyte", Self::byte())
+    }
+
+    /// An integer of 16 bits that is meant without a sign: another name for a `short`.
+    pub fn ushort() -> Self {
+        Self::alias("ushort", Self::short())
+    }
+
+    /// An integer of 32 bits that is meant without a sign: another name for an `int`.
+    pub fn uint() -> Self {
+        Self::alias("uint", Self::int())
+    }
+
+    /// An integer of 64 bits that is meant without a sign: another name for a `long`.
+    pub fn ulong() -> Self {
+        Self::alias("ulong", Self::long())
+    }
+
+    /// An integer of 128 bits that is meant without a sign: another name for an `int128`.
+    pub fn uint128() -> Self {
+        Self::alias("uint128", Self::int128())
+    }
+
     /// An IEEE number of 32 bits.
     pub fn float() -> Self {
         Self::primitive("float")
@@ -193,13 +218,12 @@ impl Type {
 
     /// Fields without names: a record of `.f0`, `.f1`, …
     pub fn tuple(elements: impl IntoIterator<Item = Self>) -> Self {
-        Self::Record(
-            elements
-                .into_iter()
-                .enumerate()
-                .map(|(n, holds)| Field::new(format!(".f{n}"), holds))
-                .collect(),
-        )
+        Self::record(unnamed(elements))
+    }
+
+    /// Cases without names: a variant of `.f0`, `.f1`, …
+    pub fn sum(cases: impl IntoIterator<Item = Self>) -> Self {
+        Self::variant(unnamed(cases))
     }
 
     /// Fields with names.
@@ -309,6 +333,13 @@ impl Type {
     pub fn decode(bytes: &[u8]) -> Result<Self, TypeError> {
         decode::decode(bytes)
     }
+}
+
+/// The names that the original gives to what has none.
+fn unnamed(types: impl IntoIterator<Item = Type>) -> impl Iterator<Item = (String, Type)> {
+    (0..)
+        .zip(types)
+        .map(|(n, holds): (usize, Type)| (format!(".f{n}"), holds))
 }
 
 impl Field {

@@ -17,9 +17,9 @@ use crate::header::Identity;
 use crate::layout::PLAIN_HEADER;
 use crate::limits::{STATE_MAX, unfragmented_max};
 use crate::owner::{self, OwnerWord};
-use crate::payload::Fields;
+use crate::payload::{Fields, Payload};
 use crate::record::{ADOPTION_PAYLOAD, GAP_PAYLOAD, header_len};
-use crate::statement::Statement;
+use crate::statement::{CallSite, RuntimeStatement, Statement};
 use crate::transaction::{Batch, Transaction};
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -135,13 +135,47 @@ impl Writer {
     #[inline]
     #[allow(clippy::needless_pass_by_value)] // A tuple of what is logged, made for this call.
     pub fn log_at<F: Fields>(&mut self, time: Option<u64>, statement: &Statement<F>, fields: F) -> Result<(), Error> {
+        self.log_any(time, statement, &fields)
+    }
+
+    /// As [`Self::log_at`], for a statement made at run time. The payload must be a value of the statement's type: nobody
+    /// checks that here, and readers take a record whose payload is not for damage.
+    ///
+    /// # Errors
+    /// As [`Self::log`].
+    #[inline]
+    pub fn log_payload_at<P: Payload + ?Sized>(
+        &mut self,
+        time: Option<u64>,
+        statement: &RuntimeStatement,
+        payload: &P,
+    ) -> Result<(), Error> {
+        self.log_any(time, statement, payload)
+    }
+
+    /// As [`Self::log_payload_at`], stamped with the time if the group wants that.
+    ///
+    /// # Errors
+    /// As [`Self::log`].
+    #[inline]
+    pub fn log_payload<P: Payload + ?Sized>(&mut self, statement: &RuntimeStatement, payload: &P) -> Result<(), Error> {
+        self.log_any(self.time(), statement, payload)
+    }
+
+    #[inline]
+    fn log_any<P: Payload + ?Sized>(
+        &mut self,
+        time: Option<u64>,
+        statement: &impl CallSite,
+        payload: &P,
+    ) -> Result<(), Error> {
         self.ready()?;
-        match self.place(time, statement, &fields)? {
+        match self.place(time, statement, payload)? {
             Placed::Ring => {
                 self.cursor.publish(Carries::Records);
                 Ok(())
             }
-            placed => self.log_otherwise(placed, header_len(time.is_some()) + fields.encoded_len()),
+            placed => self.log_otherwise(placed, header_len(time.is_some()) + payload.encoded_len()),
         }
     }
 

@@ -7,7 +7,7 @@
 //! does not describe it.
 //!
 //! How values appear in JSON:
-//! - integers as numbers, signed but for `byte`; floats in the fewest digits that read back equal, `null` if not finite;
+//! - integers as numbers, signed but for `byte` and the names that say otherwise (`uint` and its like); floats in the fewest digits that read back equal, `null` if not finite;
 //! - arrays of `char` as strings, a lone `char` as a string of one character; other arrays as arrays;
 //! - tuples as arrays, records as objects, `unit` as `null`;
 //! - a case of an enumeration as its name (or as its number, if none has it), any other case as `{"name": value}`;

@@ -10,9 +10,9 @@ use crate::error::Error;
 use crate::layout::{LAST, PLAIN_HEADER, TIME};
 use crate::limits::{DEFINITIONS_MAX, RECORD_MAX, RUN_MAX, fragment_max};
 use crate::mutant;
-use crate::payload::{Fields, Output};
+use crate::payload::{Output, Payload};
 use crate::record::{self, ADOPTION_PAYLOAD, GAP_PAYLOAD, Kind, first_word, header_len, padded};
-use crate::statement::{DefinitionError, Statement};
+use crate::statement::{CallSite, DefinitionError};
 
 /// A run's buffer larger than this is given back after use, in bytes.
 const RUN_KEPT: usize = 1 << 20;
@@ -48,8 +48,8 @@ impl Writer {
 
     /// Whether a record of this payload can be placed in the ring beside those pending.
     #[inline]
-    pub(crate) fn fits<F: Fields>(&self, time: Option<u64>, fields: &F) -> bool {
-        let payload = fields.encoded_len();
+    pub(crate) fn fits<P: Payload + ?Sized>(&self, time: Option<u64>, payload: &P) -> bool {
+        let payload = payload.encoded_len();
         let header = header_len(time.is_some());
         // The first comparison keeps the sum from overflowing.
         payload <= self.bound
@@ -59,28 +59,28 @@ impl Writer {
 
     /// Puts a record behind those pending, in the ring or, if they become too long together, in the run.
     #[inline]
-    pub(crate) fn place<F: Fields>(
+    pub(crate) fn place<P: Payload + ?Sized>(
         &mut self,
         time: Option<u64>,
-        statement: &Statement<F>,
-        fields: &F,
+        statement: &impl CallSite,
+        payload: &P,
     ) -> Result<Placed, Error> {
-        if self.fits(time, fields) {
-            self.place_in_ring(time, statement, fields)
+        if self.fits(time, payload) {
+            self.place_in_ring(time, statement, payload)
         } else {
-            self.place_in_run(time, statement, fields)
+            self.place_in_run(time, statement, payload)
         }
     }
 
     /// Puts a record behind those pending in the ring, where it was found to fit.
     #[inline]
-    pub(crate) fn place_in_ring<F: Fields>(
+    pub(crate) fn place_in_ring<P: Payload + ?Sized>(
         &mut self,
         time: Option<u64>,
-        statement: &Statement<F>,
-        fields: &F,
+        statement: &impl CallSite,
+        payload: &P,
     ) -> Result<Placed, Error> {
-        let len = header_len(time.is_some()) + fields.encoded_len();
+        let len = header_len(time.is_some()) + payload.encoded_len();
         let padded_len = padded(len);
         if self.debts.any() && !self.pay(padded_len)? {
             return Ok(Placed::Dropped);
@@ -94,26 +94,26 @@ impl Writer {
         if mutant::on("publish-before-write") {
             self.cursor.publish_ahead(padded_len);
         }
-        write_record(self.cursor.next(padded_len), len, time, id, fields)?;
+        write_record(self.cursor.next(padded_len), len, time, id, payload)?;
         self.cursor.keep(padded_len);
         Ok(Placed::Ring)
     }
 
     #[cold]
-    pub(crate) fn place_in_run<F: Fields>(
+    pub(crate) fn place_in_run<P: Payload + ?Sized>(
         &mut self,
         time: Option<u64>,
-        statement: &Statement<F>,
-        fields: &F,
+        statement: &impl CallSite,
+        payload: &P,
     ) -> Result<Placed, Error> {
-        let payload = fields.encoded_len();
-        if payload > RECORD_MAX {
+        let payload_len = payload.encoded_len();
+        if payload_len > RECORD_MAX {
             return Err(Error::TooLong {
-                len: payload,
+                len: payload_len,
                 max: RECORD_MAX,
             });
         }
-        let len = header_len(time.is_some()) + payload;
+        let len = header_len(time.is_some()) + payload_len;
         let begin = self.pending_len();
         let end = begin + padded(len);
         if end > RUN_MAX {
@@ -132,7 +132,7 @@ impl Writer {
             self.cursor.rollback();
         }
         self.run.resize(end, 0);
-        let written = write_record(&mut self.run[begin..], len, time, id, fields);
+        let written = write_record(&mut self.run[begin..], len, time, id, payload);
         if written.is_err() {
             self.run.truncate(begin);
         }
@@ -259,7 +259,7 @@ impl Writer {
 
     /// The statement's id in this ring. `None`: it has none yet, and there is no room to define it.
     #[inline]
-    fn id_of<F: Fields>(&mut self, statement: &Statement<F>) -> Result<Option<u32>, Error> {
+    fn id_of(&mut self, statement: &impl CallSite) -> Result<Option<u32>, Error> {
         let number = statement.index();
         match self.ids.get(number) {
             Some(&id) if id != 0 => Ok(Some(id)),
@@ -316,7 +316,13 @@ fn plain_header(kind: Kind, len: usize, flags: u32, statement: u32) -> [u8; PLAI
 
 /// Fills `out`, as long as the record with its padding, with a record of `len` bytes.
 #[inline]
-fn write_record<F: Fields>(out: &mut [u8], len: usize, time: Option<u64>, id: u32, fields: &F) -> Result<(), Error> {
+fn write_record<P: Payload + ?Sized>(
+    out: &mut [u8],
+    len: usize,
+    time: Option<u64>,
+    id: u32,
+    payload: &P,
+) -> Result<(), Error> {
     let header = header_len(time.is_some());
     // The padding, first: what is not padding in the last eight bytes is overwritten.
     if let Some(last) = out.last_chunk_mut::<8>() {
@@ -327,9 +333,9 @@ fn write_record<F: Fields>(out: &mut [u8], len: usize, time: Option<u64>, id: u3
     if let Some(time) = time {
         out[PLAIN_HEADER..header].copy_from_slice(&time.to_le_bytes());
     }
-    let mut payload = Output::new(&mut out[header..len]);
-    fields.encode(&mut payload);
-    let (written, announced) = (payload.written(), len - header);
+    let mut place = Output::new(&mut out[header..len]);
+    payload.encode(&mut place);
+    let (written, announced) = (place.written(), len - header);
     if written == announced {
         Ok(())
     } else {

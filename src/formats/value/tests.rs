@@ -1,6 +1,6 @@
 //! Payloads of every type, printed; and bytes that are no payload.
 
-use hog_ring::payload::{Fields, Output, Value};
+use hog_ring::payload::{Fields, Output, Payload, Value};
 use hog_ring::types::Case;
 use proptest::prelude::*;
 
@@ -24,8 +24,8 @@ fn json(ty: &Type, payload: &[u8]) -> Result<String, ValueError> {
 }
 
 fn payload<F: Fields>(fields: &F) -> Vec<u8> {
-    let mut bytes = vec![0; Fields::encoded_len(fields)];
-    Fields::encode(fields, &mut Output::new(&mut bytes));
+    let mut bytes = vec![0; Payload::encoded_len(fields)];
+    Payload::encode(fields, &mut Output::new(&mut bytes));
     bytes
 }
 
@@ -57,11 +57,19 @@ fn penum(representation: Type) -> Type {
 }
 
 #[test]
-fn numbers_are_signed_but_for_bytes() {
+fn numbers_have_the_sign_that_their_types_say() {
     assert_eq!(json_of(true), "true");
     assert_eq!(json_of(200u8), "200");
-    assert_eq!(json_of(u16::MAX), "-1");
     assert_eq!(json_of(-3i32), "-3");
+    assert_eq!(json_of(i8::MIN), "-128");
+    assert_eq!(json_of(u16::MAX), "65535");
+    assert_eq!(json_of(u32::MAX), "4294967295");
+    assert_eq!(json_of(u64::MAX), "18446744073709551615");
+    assert_eq!(json_of(u128::MAX), "340282366920938463463374607431768211455");
+    assert_eq!(json_of([u16::MAX, 1]), "[65535,1]");
+    // What the original's programs log has no such name, and neither does everything that has one mean it.
+    assert_eq!(json(&Type::short(), &[255; 2]).unwrap(), "-1");
+    assert_eq!(json(&Type::alias("uint", Type::short()), &[255; 2]).unwrap(), "-1");
     assert_eq!(json_of(i64::MIN), "-9223372036854775808");
     assert_eq!(json_of(i128::MAX), "170141183460469231731687303715884105727");
     assert_eq!(json_of(()), "null");

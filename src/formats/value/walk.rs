@@ -131,9 +131,12 @@ impl<'a, S: Sink> Walk<'a, S> {
                 Ok(())
             }
             Type::Primitive {
+                name,
                 representation: Some(representation),
-                ..
-            } => self.visit(representation, scope, depth + 1),
+            } => match other_sign(name, representation) {
+                Some(read) => self.other_signed(read),
+                None => self.visit(representation, scope, depth + 1),
+            },
             Type::Array(element) => {
                 let count = self.count()?;
                 self.elements(element, count, scope, depth)
@@ -194,6 +197,33 @@ impl<'a, S: Sink> Walk<'a, S> {
         Ok(())
     }
 
+    /// An integer whose sign is not that of the type that represents it.
+    fn other_signed(&mut self, read: OtherSign) -> Result<(), ValueError> {
+        match read {
+            OtherSign::Sbyte => {
+                let number = i8::from_le_bytes(self.array()?);
+                self.sink.integer(number);
+            }
+            OtherSign::Ushort => {
+                let number = u16::from_le_bytes(self.array()?);
+                self.sink.integer(number);
+            }
+            OtherSign::Uint => {
+                let number = u32::from_le_bytes(self.array()?);
+                self.sink.integer(number);
+            }
+            OtherSign::Ulong => {
+                let number = u64::from_le_bytes(self.array()?);
+                self.sink.integer(number);
+            }
+            OtherSign::Uint128 => {
+                let number = u128::from_le_bytes(self.array()?);
+                self.sink.integer(number);
+            }
+        }
+        Ok(())
+    }
+
     fn elements(
         &mut self,
         element: &Type,
@@ -206,7 +236,7 @@ impl<'a, S: Sink> Walk<'a, S> {
             self.sink.text(text);
             return Ok(());
         }
-        if let Some(width) = width_of(element) {
+        if let Some(width) = width_of(named_by(element)) {
             // Numbers are known to be missing before the first is looked at.
             let length = count.saturating_mul(width);
             self.require(length)?;
@@ -384,6 +414,41 @@ impl<'a, S: Sink> Walk<'a, S> {
             }),
         }
     }
+}
+
+/// An alias whose values are integers of the other sign than the type that represents them.
+#[derive(Clone, Copy)]
+enum OtherSign {
+    Sbyte,
+    Ushort,
+    Uint,
+    Ulong,
+    Uint128,
+}
+
+/// Which of these an alias is. Whoever calls something else `uint` gets what represents it.
+fn other_sign(name: &str, representation: &Type) -> Option<OtherSign> {
+    let (read, expected) = match name {
+        "sbyte" => (OtherSign::Sbyte, "byte"),
+        "ushort" => (OtherSign::Ushort, "short"),
+        "uint" => (OtherSign::Uint, "int"),
+        "ulong" => (OtherSign::Ulong, "long"),
+        "uint128" => (OtherSign::Uint128, "int128"),
+        _ => return None,
+    };
+    representation.is_primitive(expected).then_some(read)
+}
+
+/// What an alias is another name for.
+fn named_by(mut ty: &Type) -> &Type {
+    while let Type::Primitive {
+        representation: Some(representation),
+        ..
+    } = ty
+    {
+        ty = representation;
+    }
+    ty
 }
 
 /// How many bytes each value of a primitive takes, if it is one and takes any.
