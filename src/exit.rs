@@ -94,3 +94,16 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     }
     words
 }
+
+/// `words` without line ends and other control characters, which names of files may have: they are written as Rust writes them.
+#[must_use]
+pub fn one_line(words: &str) -> String {
+    let shown = |character: char| {
+        if character.is_control() {
+            character.escape_default().to_string()
+        } else {
+            character.to_string()
+        }
+    };
+    words.chars().map(shown).collect()
+}

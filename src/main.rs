@@ -1,23 +1,24 @@
 //! The program `hog`: parses the command line, runs a mode, prints the failure and picks the exit status.
 
-use clap::Parser;
-use hog::cli::Cli;
-use hog::exit::{ExitStatus, Failure};
+use hog::cli::{Cli, NotRun};
+use hog::exit::{ExitStatus, Failure, one_line};
+use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use tracing::Level;
 
 fn main() -> ExitStatus {
-    let cli = match Cli::try_parse() {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let cli = match Cli::understand(&arguments) {
         Ok(cli) => cli,
-        Err(error) => {
-            let status = if error.use_stderr() {
+        Err(NotRun::Help(text)) => {
+            let _ = text.print(); // a closed pipe
+            return if text.use_stderr() {
                 ExitStatus::Usage
             } else {
                 ExitStatus::Done
             };
-            let _ = error.print(); // a closed pipe
-            return status;
         }
+        Err(NotRun::Refused(words)) => return fail(Failure::new(ExitStatus::Usage, words)),
     };
     let level = match cli.quiet {
         0 => Level::INFO,
@@ -33,9 +34,12 @@ fn main() -> ExitStatus {
         .init();
     match cli.run() {
         Ok(status) => status,
-        Err(Failure { status, message }) => {
-            let _ = writeln!(std::io::stderr(), "hog: {message}"); // nowhere else to say it
-            status
-        }
+        Err(failure) => fail(failure),
     }
+}
+
+/// Says why it failed, in one line.
+fn fail(Failure { status, message }: Failure) -> ExitStatus {
+    let _ = writeln!(std::io::stderr(), "hog: {}", one_line(&message)); // nowhere else to say it
+    status
 }

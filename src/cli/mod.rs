@@ -11,13 +11,16 @@ mod batchsend;
 mod cat;
 mod demo;
 mod engine;
+mod refusal;
 mod status;
 mod values;
 mod verify;
 
 use crate::exit::{ExitStatus, Failure};
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use hog_ring::ShmGroup;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// A crash-safe, shared-memory log shipper
@@ -78,7 +81,29 @@ struct ShmSharing {
     shm_group: Option<ShmGroup>,
 }
 
+/// A command line that asks for nothing that can be done.
+#[derive(Debug)]
+pub enum NotRun {
+    /// It asks for help or the version, or names nothing at all: clap has the text, and knows where it belongs.
+    Help(clap::Error),
+    /// It makes no sense: one line, for stderr.
+    Refused(String),
+}
+
 impl Cli {
+    /// Understands the command line `arguments`, which begins with the program's name.
+    ///
+    /// # Errors
+    /// When it asks for help or makes no sense; see [`NotRun`].
+    pub fn understand(arguments: &[OsString]) -> Result<Self, NotRun> {
+        Self::try_parse_from(arguments).map_err(|error| match error.kind() {
+            ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => NotRun::Help(error),
+            _ => NotRun::Refused(refusal::in_one_line(&error, arguments)),
+        })
+    }
+
     /// Does what was asked for.
     ///
     /// # Errors

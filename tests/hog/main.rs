@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod arrived;
+mod bad_input;
 mod ended;
 mod faults;
 mod groups;

@@ -28,6 +28,31 @@ pub(crate) struct Finished {
     pub(crate) words: String,
 }
 
+impl Finished {
+    /// That it ended with `code`, put nothing on stdout, and said one line on stderr that has all `said`.
+    pub(crate) fn assert_refused(&self, code: i32, said: &[&str]) {
+        assert_eq!(self.code, Some(code), "{}", self.words);
+        assert_eq!(String::from_utf8_lossy(&self.output), "", "{}", self.words);
+        self.assert_one_line(said);
+    }
+
+    /// That it said one line on stderr, for people, that has all `said`.
+    pub(crate) fn assert_one_line(&self, said: &[&str]) {
+        let words = &self.words;
+        let is_one_line = words.ends_with('\n') && !words.trim_end_matches('\n').contains(|c: char| c.is_control());
+        assert!(
+            words.starts_with("hog: ") && is_one_line && words.matches('\n').count() == 1,
+            "not one line: {words:?}"
+        );
+        for inside in ["panicked", "backtrace", "Some(", "Err(", "Os {", "Error {"] {
+            assert!(!words.contains(inside), "the inside of the program: {words}");
+        }
+        for word in said {
+            assert!(words.contains(word), "no {word:?} in {words:?}");
+        }
+    }
+}
+
 impl Process {
     /// Starts `hog`. What it says goes to files in `directory` that are called `name`: stdout alone, stderr behind what
     /// others of that name said.

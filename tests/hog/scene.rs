@@ -67,6 +67,11 @@ impl Scene {
         self.rings.path()
     }
 
+    /// Whether anybody made a directory of rings.
+    pub(crate) fn has_rings_directory(&self) -> bool {
+        self.shm_dir().join("hog").exists()
+    }
+
     /// A file with these bytes.
     pub(crate) fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
