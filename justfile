@@ -40,8 +40,8 @@ syscalls:
 fmt:
     cargo fmt --all
 
-# Measures the pipeline end to end; INPUT is a number of megabytes or a file
-bench *INPUT:
+# Measures one record, the drain and the whole pipeline, each beside its limit: [--json FILE] [--rounds N] [--row NAME] [MEGABYTES | FILE]
+bench *ARGUMENTS:
     cargo bench --bench pipeline -- "$@"
 
 # Ships a file (made up if none is named) with kills on the way

@@ -1,0 +1,83 @@
+//! The roles under measurement: real processes of the program, which do not outlive it.
+
+use super::Outcome;
+use super::scene::{GROUP, Scene};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// A role that does not outlive the run.
+pub(crate) struct Role {
+    child: Child,
+    /// The greatest resident size seen, mapped rings and segments included.
+    pub(crate) peak_kib: u64,
+}
+
+impl Role {
+    /// Starts a sender of the scene's group.
+    pub(crate) fn sender(scene: &Scene, address: &str) -> Outcome<Self> {
+        let (spool, store) = (scene.path("spool"), scene.path("send"));
+        let places = [
+            ("-d", spool.as_path()),
+            ("-m", store.as_path()),
+            ("--shm-dir", scene.shm_dir()),
+        ];
+        Self::start("batchsend", &["-g", GROUP, "--to", address], &places)
+    }
+
+    /// Starts a receiver, and waits until senders may come; gives its address.
+    pub(crate) fn receiver(scene: &Scene) -> Outcome<(Self, String)> {
+        let (archive, store) = (scene.path("archive"), scene.path("recv"));
+        let places = [("-d", archive.as_path()), ("-m", store.as_path())];
+        let mut receiver = Self::start("batchrecv", &["--listen", "127.0.0.1:0"], &places)?;
+        let mut address = String::new();
+        BufReader::new(receiver.child.stdout.take().ok_or("the receiver has no stdout")?).read_line(&mut address)?;
+        if address.trim().is_empty() {
+            return Err("the receiver did not start".into());
+        }
+        Ok((receiver, address.trim().to_owned()))
+    }
+
+    /// Starts an engine on `input`.
+    pub(crate) fn engine(scene: &Scene, input: &Path) -> Outcome<Self> {
+        Self::start(
+            "engine",
+            &["-g", GROUP],
+            &[("--shm-dir", scene.shm_dir()), ("--", input)],
+        )
+    }
+
+    fn start(role: &str, arguments: &[&str], places: &[(&str, &Path)]) -> Outcome<Self> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hog"));
+        command.arg("-qq").arg(role).args(arguments);
+        for (flag, place) in places {
+            command.arg(flag).arg(place);
+        }
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        Ok(Role { child, peak_kib: 0 })
+    }
+
+    /// Notes the peak of the role's memory. The kernel keeps it, so only what grew in the last moments of a process
+    /// that ends is missed.
+    pub(crate) fn look(&mut self) {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let peak = peak.and_then(|words| words.split_whitespace().next()?.parse().ok());
+        self.peak_kib = self.peak_kib.max(peak.unwrap_or(0));
+    }
+
+    /// Whether it ended, and well.
+    pub(crate) fn is_done(&mut self) -> Outcome<bool> {
+        match self.child.try_wait()? {
+            Some(status) if !status.success() => Err(format!("a role failed: {status}").into()),
+            ended => Ok(ended.is_some()),
+        }
+    }
+}
+
+impl Drop for Role {
+    fn drop(&mut self) {
+        let _ = self.child.kill(); // it may have ended already
+        let _ = self.child.wait();
+    }
+}

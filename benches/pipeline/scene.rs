@@ -1,0 +1,46 @@
+//! Directories of one round, on the disk and on tmpfs, which go with it.
+
+use super::Outcome;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// The group of every ring here.
+pub(crate) const GROUP: &str = "bench";
+
+pub(crate) struct Scene {
+    directory: TempDir,
+    rings: TempDir,
+}
+
+impl Scene {
+    pub(crate) fn set() -> Outcome<Self> {
+        let new = || {
+            let mut builder = tempfile::Builder::new();
+            builder.prefix("hog-bench-");
+            builder
+        };
+        Ok(Self {
+            directory: new().tempdir()?,
+            rings: new().tempdir_in("/dev/shm")?,
+        })
+    }
+
+    /// A place on the disk.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Where rings are.
+    pub(crate) fn shm_dir(&self) -> &Path {
+        self.rings.path()
+    }
+
+    /// The one ring that there is.
+    pub(crate) fn ring(&self) -> Outcome<PathBuf> {
+        let mut rings = hog_ring::ring_files(&hog_ring::group_dir(self.shm_dir(), GROUP))?;
+        match (rings.pop(), rings.len()) {
+            (Some(ring), 0) => Ok(ring),
+            (_, others) => Err(format!("expected one ring, found another {others}").into()),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! End to end: what a file takes from the start of an engine until all of it is on the receiver's disk, through real processes and loopback.
+//!
+//! The pipeline cannot be faster than compressing these bytes with zstd level 1 on one thread, nor than writing them to the same file
+//! system with one sync. The two can go on side by side, hence the limit is the slower of them. What arrived is compared with the input.
+
+use super::Outcome;
+use super::archive::ArchiveWatch;
+use super::roles::Role;
+use super::scene::Scene;
+use super::table::Sample;
+use hog_ring::RingReader;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The longest that the shipment may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How often the roles are looked at. Looking costs microseconds, and is the resolution of the times.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// What a MB takes, in us.
+pub(crate) fn measure(input: &Path) -> Outcome<Sample> {
+    let scene = Scene::set()?;
+    let megabytes = std::fs::metadata(input)?.len() as f64 / 1e6;
+    let shipped = ship(&scene, input)?;
+    check_that_it_arrived(&scene, input)?;
+    let (compressing, writing) = (time_to_compress(input)?, time_to_write(&scene, input)?);
+    let each = |time: Duration| time.as_secs_f64() * 1e6 / megabytes;
+    let [engine, sender, receiver] = shipped.peaks_kib.map(|peak| peak as f64 / 1024.0);
+    Ok(Sample {
+        hog: each(shipped.synced),
+        limit: each(compressing.max(writing)),
+        besides: vec![
+            ("mb_per_second", megabytes / shipped.synced.as_secs_f64()),
+            ("engine_ms", shipped.logged.as_secs_f64() * 1e3),
+            ("zstd_1_ms", compressing.as_secs_f64() * 1e3),
+            ("write_and_sync_ms", writing.as_secs_f64() * 1e3),
+            ("engine_peak_rss_mib", engine),
+            ("batchsend_peak_rss_mib", sender),
+            ("batchrecv_peak_rss_mib", receiver),
+        ],
+    })
+}
+
+/// What a shipment took, since the engine was started.
+struct Shipped {
+    /// Until the engine had logged all.
+    logged: Duration,
+    /// Until all was on the receiver's disk.
+    synced: Duration,
+    /// Peak memory of engine, sender and receiver.
+    peaks_kib: [u64; 3],
+}
+
+fn ship(scene: &Scene, input: &Path) -> Outcome<Shipped> {
+    let (mut receiver, address) = Role::receiver(scene)?;
+    let mut sender = Role::sender(scene, &address)?;
+    let began = Instant::now();
+    let mut engine = Role::engine(scene, input)?;
+    let roles = &mut [&mut engine, &mut sender, &mut receiver];
+    let logged = wait_until(began, roles, |roles| roles[0].is_done())?;
+    let goal = end_of_stream(scene)?;
+    let mut archive = ArchiveWatch::new(scene.path("archive"));
+    wait_until(began, roles, |_| Ok(archive.look()? >= goal))?;
+    archive.sync()?; // what the receiver has synced already takes no time
+    let synced = began.elapsed();
+    let peaks_kib = [engine.peak_kib, sender.peak_kib, receiver.peak_kib];
+    Ok(Shipped {
+        logged,
+        synced,
+        peaks_kib,
+    })
+}
+
+/// Position at which the engine's stream ends: for its ring stays for an heir.
+fn end_of_stream(scene: &Scene) -> Outcome<u64> {
+    let ring = RingReader::open(&scene.ring()?)?;
+    Ok(ring.tail(ring.head()).map_err(|fault| format!("{fault:?}"))?)
+}
+
+/// Looks until `reached`; gives the time since `began`.
+fn wait_until(
+    began: Instant,
+    roles: &mut [&mut Role; 3],
+    mut reached: impl FnMut(&mut [&mut Role; 3]) -> Outcome<bool>,
+) -> Outcome<Duration> {
+    loop {
+        roles.iter_mut().for_each(|role| role.look());
+        if reached(roles)? {
+            return Ok(began.elapsed());
+        }
+        let [_, sender, receiver] = roles;
+        if sender.is_done()? || receiver.is_done()? || began.elapsed() > PATIENCE {
+            return Err("the shipment came to a halt".into());
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// That the archive has the input, byte for byte.
+fn check_that_it_arrived(scene: &Scene, input: &Path) -> Outcome<()> {
+    let mut cat = Command::new(env!("CARGO_BIN_EXE_hog"))
+        .args(["cat", "--format", "raw"])
+        .arg(scene.path("archive"))
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut arrived = cat.stdout.take().ok_or("cat has no stdout")?;
+    let mut shipped = File::open(input)?;
+    let (mut these, mut those) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+    let mut offset = 0;
+    loop {
+        let read = shipped.read(&mut these)?;
+        let same = if read == 0 {
+            arrived.read(&mut those)? == 0
+        } else {
+            arrived.read_exact(&mut those[..read]).is_ok() && these[..read] == those[..read]
+        };
+        if !same {
+            return Err(format!("what arrived differs from the input at or behind byte {offset}").into());
+        }
+        if read == 0 {
+            break;
+        }
+        offset += read;
+    }
+    if cat.wait()?.success() {
+        Ok(())
+    } else {
+        Err("hog cat failed".into())
+    }
+}
+
+/// Time to compress `input` with zstd level 1 on one thread, in pieces of 1 MiB as they are shipped.
+fn time_to_compress(input: &Path) -> Outcome<Duration> {
+    let bytes = std::fs::read(input)?;
+    let mut compressor = zstd::bulk::Compressor::new(1)?;
+    let mut out = vec![0; zstd::zstd_safe::compress_bound(1 << 20)];
+    let began = Instant::now();
+    for piece in bytes.chunks(1 << 20) {
+        std::hint::black_box(compressor.compress_to_buffer(piece, &mut out[..])?);
+    }
+    Ok(began.elapsed())
+}
+
+/// Time to write the input to where the spool and the archive were, with one sync at the end.
+fn time_to_write(scene: &Scene, input: &Path) -> Outcome<Duration> {
+    let bytes = std::fs::read(input)?;
+    let began = Instant::now();
+    let mut file = File::create(scene.path("written"))?;
+    for piece in bytes.chunks(1 << 20) {
+        file.write_all(piece)?;
+    }
+    file.sync_data()?;
+    Ok(began.elapsed())
+}
