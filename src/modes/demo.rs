@@ -54,7 +54,15 @@ pub fn run(options: &DemoOptions) -> Result<ExitStatus, Failure> {
         is_equal,
     } = comparison;
     let seconds = began.elapsed().as_secs_f64();
-    println!("lines {lines}\nbytes {size}\nkills {kills}\nlost {lost}\ndoubled {doubled}\nseconds {seconds:.2}");
+    let said = writeln!(
+        io::stdout(),
+        "lines {lines}\nbytes {size}\nkills {kills}\nlost {lost}\ndoubled {doubled}\nseconds {seconds:.2}"
+    );
+    if let Err(error) = said
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        return Err(failed("print what came of it", &error));
+    }
     if is_equal && kills >= 2 {
         return Ok(ExitStatus::Done);
     }

@@ -7,8 +7,10 @@
 
 mod arrived;
 mod bad_input;
+mod contract;
 mod ended;
 mod faults;
+mod follow;
 mod groups;
 mod help;
 mod kill;
