@@ -25,4 +25,6 @@ mod scene;
 mod services;
 mod sharing;
 mod ship;
+mod spoilt;
 mod syscalls;
+mod tidying;

@@ -168,6 +168,8 @@ pub(crate) struct Receiver {
     pub(crate) address: String,
     /// Where its archives are.
     pub(crate) archive: PathBuf,
+    /// How they lie there: `-d` below `archive`.
+    pub(crate) pattern: &'static str,
 }
 
 impl Receiver {
@@ -178,6 +180,7 @@ impl Receiver {
             name: name.to_owned(),
             address: "127.0.0.1:0".to_owned(),
             archive: scene.path(name).join("archive"),
+            pattern: "$GROUP",
         };
         receiver.start(scene);
         receiver
@@ -194,7 +197,7 @@ impl Receiver {
     pub(crate) fn start_under(&mut self, scene: &Scene, under: &[&OsStr]) {
         let store = scene.path(&self.name).join("store");
         let mut arguments = words(&["batchrecv", "--listen", &self.address, "-d"]);
-        let pattern = self.archive.join("$GROUP");
+        let pattern = self.archive.join(self.pattern);
         arguments.extend([pattern.as_os_str(), OsStr::new("-m"), store.as_os_str()]);
         let mut process = scene.start_under(under, &self.name, &arguments);
         wait_until("the receiver says where it listens", || {

@@ -11,10 +11,14 @@ use crate::seglog::reader::{SegmentError, SegmentReader};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// How far clocks may be apart, in nanoseconds: a record may claim to have been logged this long after it was stored, and
 /// is still found by its time.
 const CLOCKS_APART: u64 = 3_600_000_000_000;
+
+/// How long it takes to delete some segments.
+const A_MOMENT: Duration = Duration::from_millis(250);
 
 /// Which log a segment belongs to: its group, whether it is a spool, its owner.
 pub(super) type LogKey = (String, bool, OwnerId);
@@ -113,7 +117,9 @@ impl Finder {
             }
         }
         segments.sort_by(|one, other| one.order().cmp(&other.order()));
-        mark_behind(&gone, &mut segments);
+        if !std::mem::replace(&mut self.again, true) {
+            mark_those_behind_deleted(&gone, &mut segments);
+        }
         Ok(segments)
     }
 
@@ -123,7 +129,7 @@ impl Finder {
     }
 
     fn forget_all_but(&mut self, files: &[(PathBuf, Origin)]) {
-        if std::mem::replace(&mut self.again, true) {
+        if self.again {
             let there: HashSet<&Path> = files.iter().map(|(path, _)| path.as_path()).collect();
             self.known.retain(|path, _| there.contains(path.as_path()));
             self.canonical = self.known.values().cloned().collect();
@@ -183,18 +189,29 @@ enum Origin {
     Listed,
 }
 
-/// Marks those of `segments`, which are in order, that have the numbers `gone` between them and the one before them.
-fn mark_behind(gone: &BTreeSet<u64>, segments: &mut [SegmentPath]) {
-    if gone.is_empty() {
-        return;
+/// Marks those of `segments`, which are in order, before which others were deleted while they were looked for: their numbers
+/// are `gone`; or they are missing, and a moment later the one before them is missing too. Nobody deletes all at once, and
+/// not everybody begins with the oldest.
+fn mark_those_behind_deleted(gone: &BTreeSet<u64>, segments: &mut [SegmentPath]) {
+    let mut before: HashMap<LogKey, usize> = HashMap::new();
+    let mut in_doubt = Vec::new();
+    for at in 0..segments.len() {
+        let number = segments[at].header.number;
+        let Some(last) = before.insert(segments[at].log(), at) else {
+            continue;
+        };
+        let behind = segments[last].header.number.saturating_add(1);
+        if behind < number && gone.range(behind..number).next().is_some() {
+            segments[at].behind_deleted = true;
+        } else if behind < number {
+            in_doubt.push((at, last));
+        }
     }
-    let mut before: HashMap<LogKey, u64> = HashMap::new();
-    for segment in segments {
-        let number = segment.header.number;
-        let last = before.insert(segment.log(), number);
-        segment.behind_deleted = last
-            .filter(|last| *last < number)
-            .is_some_and(|last| gone.range(last..number).next().is_some());
+    if !in_doubt.is_empty() {
+        std::thread::sleep(A_MOMENT);
+    }
+    for (at, last) in in_doubt {
+        segments[at].behind_deleted = !segments[last].path.exists();
     }
 }
 
