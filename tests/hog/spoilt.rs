@@ -143,7 +143,7 @@ fn what_may_not_be_read_fails_and_the_rest_is_read() {
         eprintln!("root may read everything, so that part is not tested");
         return;
     }
-    fs::set_permissions(first, std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+    fs::set_permissions(first, std::os::unix::fs::PermissionsExt::from_mode(0o0)).unwrap();
     let finished = run(&scene, &["cat", "--format", "raw"], &[&receiver.archive]);
     assert_eq!(
         (finished.code, finished.words.lines().count()),
