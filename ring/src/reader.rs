@@ -245,6 +245,14 @@ impl RingReader {
         self.identity.named && read_state(&self.mapping, tail).is_some()
     }
 
+    /// The resume state at the tail, if there is a sound one.
+    #[must_use]
+    pub fn state(&self) -> Option<Vec<u8>> {
+        // Acquire: as in `tail`; the copy of the state for this tail was written before it.
+        let tail = self.mapping.word64(TAIL).load(Ordering::Acquire);
+        read_state(&self.mapping, tail).map(|choice| choice.state)
+    }
+
     /// Decides that the ring gets no more records, if its owner is still `seen`, which the caller found dead or CLOSED. The
     /// tail loaded after this is the last.
     #[must_use]

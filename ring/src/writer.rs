@@ -221,6 +221,27 @@ impl Writer {
         Ok(())
     }
 
+    /// Publishes a resume state without a record of the application's, for a place that moved although nothing was logged. Whatever is
+    /// owed to the stream (the GAP of what was dropped, too) goes before it. `false`: there is no room for that in an unreliable
+    /// ring, and the state goes with the next record.
+    ///
+    /// # Errors
+    /// As [`Self::set_state`] and [`Self::log`].
+    pub fn commit_state(&mut self, state: &[u8]) -> Result<bool, Error> {
+        self.set_state(state)?;
+        self.publish_state()
+    }
+
+    /// How many bytes of records, headers and padding included, can be logged now without waiting for the reader or, if the ring is
+    /// unreliable, without dropping.
+    ///
+    /// # Errors
+    /// As [`Self::log`].
+    pub fn room(&mut self) -> Result<u64, Error> {
+        self.ready()?;
+        self.cursor.room_now()
+    }
+
     /// What the run before this one left, if this writer took its ring over.
     #[must_use]
     pub fn recovered(&self) -> Option<&Recovered> {
@@ -271,6 +292,14 @@ impl Writer {
 
     /// Closes the ring: the owner becomes CLOSED. Dropping the writer does the same.
     pub fn close(self) {}
+
+    /// Gives the ring up for good: nobody resumes it, and the drainer deletes it once it has taken what is in it.
+    pub fn retire(self) {
+        if !self.is_forked() {
+            // If the swap fails somebody else retired it. The drop that follows finds another owner, and changes nothing.
+            let _ = OwnerWord::swap(self.cursor.memory(), self.owner, OwnerWord::RETIRED);
+        }
+    }
 
     /// The time for a record that is logged now.
     #[inline]

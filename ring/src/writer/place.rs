@@ -257,6 +257,21 @@ impl Writer {
         Ok(true)
     }
 
+    /// Publishes the state that was set last, by an ABORT: where no fragments are open it voids nothing. See [`Writer::commit_state`].
+    pub(super) fn publish_state(&mut self) -> Result<bool, Error> {
+        if self.debts.any() && !self.pay(PLAIN_HEADER)? {
+            return Ok(false);
+        }
+        if !self.cursor.room(PLAIN_HEADER)? {
+            return Ok(false);
+        }
+        let abort = plain_header(Kind::Abort, PLAIN_HEADER, 0, self.lowest_id);
+        self.cursor.next(PLAIN_HEADER).copy_from_slice(&abort);
+        self.cursor.keep(PLAIN_HEADER);
+        self.cursor.publish(Carries::Records);
+        Ok(true)
+    }
+
     /// The statement's id in this ring. `None`: it has none yet, and there is no room to define it.
     #[inline]
     fn id_of(&mut self, statement: &impl CallSite) -> Result<Option<u32>, Error> {

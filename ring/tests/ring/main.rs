@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // Everything here is test code.
 
 mod adoption;
+mod alone;
 mod formats;
 mod fragments;
 mod kill;
