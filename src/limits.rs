@@ -49,6 +49,9 @@ pub const PING_AFTER: std::time::Duration = std::time::Duration::from_secs(5);
 /// Longest time to wait for a connection to be made, and for HELLO and WELCOME.
 pub const HANDSHAKE_MAX: std::time::Duration = std::time::Duration::from_secs(10);
 
+/// Names that one engine follows at once.
+pub const FOLLOWED_MAX: usize = 4000;
+
 /// Engine lines longer than this become several records.
 pub const LINE_MAX: usize = 16 << 20;
 
@@ -65,6 +68,10 @@ const _: () = {
     assert!(
         hog_ring::limits::DEFINITIONS_MAX <= DEFINITIONS_MAX,
         "what a writer may define is remembered"
+    );
+    assert!(
+        FOLLOWED_MAX < hog_ring::limits::WRITERS_MAX,
+        "each followed name has a ring"
     );
     assert!(WINDOW_BYTES >= 2 * FRAME_BODY_MAX as u64);
     assert!(SEGMENT_BYTES >= 2 * APPEND_MAX as u64);

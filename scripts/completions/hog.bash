@@ -241,7 +241,7 @@ _hog() {
             return 0
             ;;
         hog__subcmd__engine)
-            opts="-g -q -h -V --group --name --ring-size --unreliable --resume --shm-dir --shm-group --quiet --help --version"
+            opts="-g -m -q -h -V --group --follow --name --ring-size --unreliable --resume --store-dir --shm-dir --shm-group --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -265,6 +265,14 @@ _hog() {
                     ;;
                 --resume)
                     COMPREPLY=($(compgen -W "auto require off" -- "${cur}"))
+                    return 0
+                    ;;
+                --store-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -m)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --shm-dir)

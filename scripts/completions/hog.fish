@@ -41,8 +41,10 @@ complete -c hog -n "__fish_hog_using_subcommand engine" -l ring-size -d 'Capacit
 complete -c hog -n "__fish_hog_using_subcommand engine" -l resume -d 'Whether to go on where an earlier run stopped' -r -f -a "auto\t'Go on where an earlier run stopped, if there was one'
 require\t'Go on, or refuse to start (exit 4)'
 off\t'Begin anew'"
+complete -c hog -n "__fish_hog_using_subcommand engine" -s m -l store-dir -d 'Directory that keeps the places in files over a reboot' -r -F
 complete -c hog -n "__fish_hog_using_subcommand engine" -l shm-dir -d 'Where rings are; it must be tmpfs' -r -F
 complete -c hog -n "__fish_hog_using_subcommand engine" -l shm-group -d 'Unix group, by name or number, that shares the rings' -r
+complete -c hog -n "__fish_hog_using_subcommand engine" -l follow -d 'Go on at the end of each file until SIGTERM, however files are rotated'
 complete -c hog -n "__fish_hog_using_subcommand engine" -l unreliable -d 'Drop lines instead of waiting when the ring is full'
 complete -c hog -n "__fish_hog_using_subcommand engine" -s q -l quiet -d 'Say less: -q only warnings, -qq only errors'
 complete -c hog -n "__fish_hog_using_subcommand engine" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -4,6 +4,7 @@ use super::values::{group, size};
 use super::{ShmDir, ShmSharing};
 use crate::exit::{ExitStatus, Failure};
 use crate::modes::engine::{self, EngineOptions};
+use crate::modes::store;
 use clap::{Args, ValueEnum};
 use hog_ring::Resume;
 use std::path::PathBuf;
@@ -26,10 +27,33 @@ pub(super) struct EngineArgs {
     /// Files, logged one after the other; `-` or none is stdin
     ///
     /// A file is gone on with where an earlier run stopped, however that ended. Stdin cannot: what a killed engine had read from it and not logged
-    /// is gone with it.
+    /// is gone with it. With --follow, files and patterns, followed side by side.
     ///
     /// The default is stdin, so that an engine may end a pipe.
     inputs: Vec<PathBuf>,
+    /// Go on at the end of each file until SIGTERM, however files are rotated
+    ///
+    /// Inputs are then names and patterns (with * ? [ ] and **, hidden files only where the dot is written), looked up again every second; quote patterns, or
+    /// the shell expands them once and for all. A name that does not exist yet, or cannot be read, is waited for; that is said once. What a pattern matches later is
+    /// logged from its beginning. Compressed files are left out unless the pattern ends so. Up to 4000 names are followed at once, each with a ring: make
+    /// --ring-size small for many.
+    ///
+    /// A renamed or deleted file is read to its end: it is left when another one has its name and it was silent for 2 s, or when nothing has its
+    /// name and it was silent for 60 s. Its last line then counts even without a newline. What it grows after that is logged too, behind lines of its
+    /// successor, as long as it has a name (or for 60 s), for the last four files of a name. Files that had the name while no engine ran are found beside it, if they are called as
+    /// logrotate calls them (app.log.1, app.log-20261121, app-20261121.log) and the file system tells births. No file is logged twice, whatever it is called meanwhile:
+    /// a pattern may match the rotated names too. A symbolic link is followed by its own name; to switch it to another file is a rotation.
+    ///
+    /// copytruncate loses what was written after the last read before the truncation, at least what is written between the copy and the
+    /// truncation, and while no engine runs all that was not read; nobody can tell. Patterns must not match its copies: they are other files, and would be logged
+    /// again. Rotation by renaming loses nothing.
+    ///
+    /// A reboot empties the rings, and the place in each file goes back to where the sender had it on its disk (see -m): nothing is lost, and lines
+    /// of the last second or two, more if the sender was behind, are logged twice.
+    ///
+    /// The default is to end with the inputs, as `cat` does.
+    #[arg(long)]
+    follow: bool,
     /// Name of the ring
     ///
     /// By its name the next run finds the ring that this one leaves, and goes on with it.
@@ -57,6 +81,15 @@ pub(super) struct EngineArgs {
     /// The default serves the first run of an input and every later one alike: each line is logged once.
     #[arg(long, value_enum, default_value = "auto")]
     resume: ResumeArg,
+    /// Directory that keeps the places in files over a reboot
+    ///
+    /// Each second the place in each file, as far as the sender has its lines on disk, is written to a file below it. That is used only after a reboot: until
+    /// then the ring has the place. Engines share the directory.
+    ///
+    /// The default is $HOBBES_STORE_DIR where that is set, and otherwise /var/lib/hog/engine. If that cannot be written to, the engine says so once, and logs
+    /// files from their beginning after a reboot: logging matters more. A directory that was named here must be usable.
+    #[arg(short = 'm', long, value_name = "STORE")]
+    store_dir: Option<PathBuf>,
     #[command(flatten)]
     shm: ShmDir,
     #[command(flatten)]
@@ -68,6 +101,7 @@ impl EngineArgs {
         engine::run(&EngineOptions {
             group: self.group,
             inputs: self.inputs,
+            follow: self.follow,
             name: self.name,
             ring_size: self.ring_size,
             unreliable: self.unreliable,
@@ -76,6 +110,8 @@ impl EngineArgs {
                 ResumeArg::Require => Resume::Require,
                 ResumeArg::Off => Resume::Off,
             },
+            store_is_asked: self.store_dir.is_some(),
+            store: self.store_dir.unwrap_or_else(|| store::default_store("engine")),
             shm_dir: self.shm.shm_dir,
             shm_group: self.sharing.shm_group,
         })

@@ -125,7 +125,11 @@ impl Scene {
             self.rings.path().display().to_string(),
             self.input.display().to_string(),
         );
-        self.start("engine", &["engine", "-g", GROUP, "--shm-dir", &rings, &input])
+        let store = self.path("engine").display().to_string();
+        self.start(
+            "engine",
+            &["engine", "-g", GROUP, "--shm-dir", &rings, "-m", &store, &input],
+        )
     }
 
     fn start_sender(&self, address: &str) -> io::Result<Process> {

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// How long anything may take before a test gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at a condition: the shortest, and the longest.
 const LOOK: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(20));
 /// Of a process's words, as many lines are shown.
@@ -29,6 +29,7 @@ pub(crate) const GROUP: &str = "web";
 pub(crate) struct Scene {
     directory: TempDir,
     rings: TempDir,
+    engine_store: PathBuf,
     seed: u64,
     chance: RefCell<fastrand::Rng>,
 }
@@ -44,8 +45,10 @@ impl Scene {
             builder.prefix("hog-test-");
             builder
         };
+        let directory = prefix().tempdir().unwrap();
         Self {
-            directory: prefix().tempdir().unwrap(),
+            engine_store: directory.path().join("engine-store"),
+            directory,
             rings: prefix().tempdir_in("/dev/shm").unwrap(),
             seed,
             chance: RefCell::new(fastrand::Rng::with_seed(seed)),
@@ -103,6 +106,7 @@ impl Scene {
     pub(crate) fn engine_arguments<'a>(&'a self, group: &'a str, inputs: &[&'a Path]) -> Vec<&'a OsStr> {
         let mut arguments = words(&["engine", "-g", group, "--shm-dir"]);
         arguments.push(self.shm_dir().as_os_str());
+        arguments.extend([OsStr::new("-m"), self.engine_store().as_os_str()]);
         arguments.extend(inputs.iter().map(|path| path.as_os_str()));
         arguments
     }
@@ -147,6 +151,11 @@ impl Scene {
     /// The sender's store.
     pub(crate) fn store(&self) -> PathBuf {
         self.path("store")
+    }
+
+    /// Where engines keep their places.
+    pub(crate) fn engine_store(&self) -> &Path {
+        &self.engine_store
     }
 
     /// The segments in the sender's spool of [`GROUP`].

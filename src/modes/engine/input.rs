@@ -1,21 +1,14 @@
 //! What the engine reads: files, which can be gone on with, and pipes, which cannot.
 
+use crate::modes::engine::state::{FINGERPRINT_BYTES, FileId, Mark, Place, hash};
 use crate::os::disk::{DiskError, at};
-use bytes::{Buf, BufMut};
-use std::fs::{File, Metadata};
+use rustix::fs::OFlags;
+use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
-
-/// Bytes in front of a place whose CRC tells that place from another file's.
-pub const FINGERPRINT_BYTES: usize = 256;
-/// Length of a state.
-pub const STATE_LEN: usize = 48;
-/// The only version of it.
-const STATE_VERSION: u32 = 1;
 
 /// An input that was opened.
 pub enum Source {
@@ -54,73 +47,37 @@ impl Source {
     }
 }
 
-/// Up to where a file was logged, and which file that was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileState {
-    /// Device of the file.
-    pub device: u64,
-    /// Its inode.
-    pub inode: u64,
-    /// Its birth, nanoseconds since 1970; 0 where the file system has none.
-    pub born: u64,
-    /// Bytes that were logged.
-    pub offset: u64,
-    /// CRC of the bytes in front of `offset`.
-    pub fingerprint: u32,
-    /// How many bytes that CRC covers.
-    pub covered: u32,
-}
-
-impl FileState {
-    /// Its bytes: `docs/FORMATS.md`, section 10.
-    #[must_use]
-    pub fn encode(&self) -> [u8; STATE_LEN] {
-        let mut bytes = [0; STATE_LEN];
-        let mut out = &mut bytes[..];
-        for field in [self.device, self.inode, self.born, self.offset] {
-            out.put_u64_le(field);
-        }
-        for field in [self.fingerprint, self.covered, STATE_VERSION, 0] {
-            out.put_u32_le(field);
-        }
-        bytes
-    }
-
-    /// From its bytes, if they are a state of this version.
-    #[must_use]
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
-        if bytes.len() != STATE_LEN {
-            return None;
-        }
-        let mut bytes = bytes;
-        let [device, inode, born, offset] = std::array::from_fn(|_| bytes.get_u64_le());
-        let [fingerprint, covered, version, zero] = std::array::from_fn(|_| bytes.get_u32_le());
-        let sound = version == STATE_VERSION
-            && zero == 0
-            && covered as usize <= FINGERPRINT_BYTES
-            && u64::from(covered) <= offset;
-        sound.then_some(Self {
-            device,
-            inode,
-            born,
-            offset,
-            fingerprint,
-            covered,
-        })
-    }
-}
-
-/// A regular file.
+/// A regular file, and where it lies.
 pub struct FileInput {
-    file: File,
-    path: PathBuf,
+    /// The open file: it stays readable whatever becomes of its name.
+    pub file: File,
+    /// Its path.
+    pub path: PathBuf,
 }
 
 impl FileInput {
-    /// Its canonical path.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Opens a regular file. Anything else is refused, without waiting for the other end of a fifo.
+    ///
+    /// # Errors
+    /// When it is missing, unreadable, or no regular file.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
+        let file = File::options().read(true).custom_flags(flags).open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+        }
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Which file it is.
+    ///
+    /// # Errors
+    /// When the kernel does not say.
+    pub fn id(&self) -> io::Result<FileId> {
+        Ok(FileId::of(&self.file.metadata()?))
     }
 
     /// What its records give as their source.
@@ -129,141 +86,80 @@ impl FileInput {
         self.path.as_os_str().as_bytes().to_vec()
     }
 
-    /// The name of its ring: its own name, as far as rings may be called that, and a number of its whole path.
-    #[must_use]
-    pub fn ring_name(&self) -> String {
-        let path = self.path.as_os_str().as_bytes();
-        let name = self
-            .path
-            .file_name()
-            .map(|name| name.to_string_lossy())
-            .unwrap_or_default();
-        let plain = |c: char| {
-            if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') {
-                c
-            } else {
-                '_'
-            }
-        };
-        let name: String = name.trim_start_matches('.').chars().take(32).map(plain).collect();
-        // Two paths share a ring only if both CRCs agree; the state would then show another file.
-        let (first, second) = (crc32c::crc32c(path), crc32c::crc32c_append(!0, path));
-        format!(
-            "{}-{first:08x}{second:08x}",
-            if name.is_empty() { "file" } else { &name }
-        )
-    }
-
-    /// Whether this is the file that was logged up to `state`.
+    /// Whether this is the file that was logged up to `mark`.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn is_where(&self, state: &FileState) -> io::Result<bool> {
+    pub fn is_where(&self, mark: &Mark) -> io::Result<bool> {
         let metadata = self.file.metadata()?;
-        let same = metadata.dev() == state.device && metadata.ino() == state.inode && born(&metadata) == state.born;
-        if !same || metadata.len() < state.offset {
+        if FileId::of(&metadata) != mark.file || metadata.len() < mark.offset {
             return Ok(false);
         }
-        let mut bytes = vec![0; state.covered as usize];
-        self.file
-            .read_exact_at(&mut bytes, state.offset - u64::from(state.covered))?;
-        Ok(crc32c::crc32c(&bytes) == state.fingerprint)
-    }
-
-    /// The file that was logged up to `state`, if it lies in this one's directory under another name.
-    ///
-    /// # Errors
-    /// When the directory or the file cannot be read.
-    pub fn find_replaced(&self, state: &FileState) -> io::Result<Option<Self>> {
-        let Some(directory) = self.path.parent() else {
-            return Ok(None);
-        };
-        for entry in std::fs::read_dir(directory)? {
-            let entry = entry?;
-            let Ok(metadata) = entry.metadata() else { continue };
-            if !metadata.is_file() || metadata.ino() != state.inode || metadata.dev() != state.device {
-                continue;
-            }
-            let candidate = Self {
-                file: File::open(entry.path())?,
-                path: entry.path(),
-            };
-            if candidate.is_where(state)? {
-                return Ok(Some(candidate));
-            }
+        let mut bytes = vec![0; mark.covered as usize];
+        match self
+            .file
+            .read_exact_at(&mut bytes, mark.offset - u64::from(mark.covered))
+        {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false), // it shrank meanwhile
+            read => read.map(|()| crc32c::crc32c(&bytes) == mark.fingerprint),
         }
-        Ok(None)
     }
 
-    /// Goes to `offset`, and says what states from there on begin with.
+    /// The place at `offset`.
     ///
     /// # Errors
-    /// When the file cannot be read.
-    pub fn seek(&mut self, offset: u64) -> io::Result<Place> {
-        let metadata = self.file.metadata()?;
+    /// When the file cannot be read, or is shorter.
+    pub fn place(&self, offset: u64) -> io::Result<Place> {
         let covered = offset.min(FINGERPRINT_BYTES as u64);
         let mut last = vec![0; usize::try_from(covered).unwrap_or(0)];
         self.file.read_exact_at(&mut last, offset - covered)?;
+        Ok(Place::new(self.id()?, offset, last))
+    }
+
+    /// The file, to be read from `offset` on.
+    ///
+    /// # Errors
+    /// When it cannot be gone to.
+    pub fn into_file_at(mut self, offset: u64) -> io::Result<File> {
         self.file.seek(SeekFrom::Start(offset))?;
-        Ok(Place {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            born: born(&metadata),
-            offset,
-            last,
-        })
-    }
-
-    /// The file itself.
-    #[must_use]
-    pub fn into_file(self) -> File {
-        self.file
+        Ok(self.file)
     }
 }
 
-fn born(metadata: &Metadata) -> u64 {
-    let born = metadata
-        .created()
-        .ok()
-        .and_then(|born| born.duration_since(UNIX_EPOCH).ok());
-    born.map_or(0, |born| u64::try_from(born.as_nanos()).unwrap_or(0))
+/// The name of the ring of the file at `path`: the file's own name, as far as rings may be called that, and a number of the whole path.
+#[must_use]
+pub fn ring_name(path: &Path) -> String {
+    let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') {
+            c
+        } else {
+            '_'
+        }
+    };
+    let name: String = name.trim_start_matches('.').chars().take(32).map(plain).collect();
+    let name = if name.is_empty() { "file" } else { &name };
+    // Two paths share a ring only if their hashes agree; the state would then show another file.
+    format!("{name}-{:016x}", hash(path.as_os_str().as_bytes()))
 }
 
-/// Where in a file the engine is.
-#[derive(Clone, Debug)]
-pub struct Place {
-    device: u64,
-    inode: u64,
-    born: u64,
-    offset: u64,
-    /// The bytes in front of `offset`, at most [`FINGERPRINT_BYTES`].
-    last: Vec<u8>,
-}
-
-impl Place {
-    /// Goes over `bytes`, which were logged.
-    pub fn pass(&mut self, bytes: &[u8]) {
-        self.offset += bytes.len() as u64;
-        let kept = &bytes[bytes.len().saturating_sub(FINGERPRINT_BYTES)..];
-        let surplus = (self.last.len() + kept.len()).saturating_sub(FINGERPRINT_BYTES);
-        self.last.drain(..surplus);
-        self.last.extend_from_slice(kept);
-    }
-
-    /// The state at this place.
-    #[must_use]
-    pub fn state(&self) -> FileState {
-        #[allow(clippy::cast_possible_truncation)] // at most FINGERPRINT_BYTES
-        let covered = self.last.len() as u32;
-        FileState {
-            device: self.device,
-            inode: self.inode,
-            born: self.born,
-            offset: self.offset,
-            fingerprint: crc32c::crc32c(&self.last),
-            covered,
+/// The file that was logged up to `mark`, if it lies in `directory` under any name.
+///
+/// # Errors
+/// When the directory or the file cannot be read.
+pub fn find_in(directory: &Path, mark: &Mark) -> io::Result<Option<FileInput>> {
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        let Ok(metadata) = entry.metadata() else { continue };
+        if !metadata.is_file() || metadata.ino() != mark.file.inode || metadata.dev() != mark.file.device {
+            continue;
+        }
+        let candidate = FileInput::open(&entry.path())?;
+        if candidate.is_where(mark)? {
+            return Ok(Some(candidate));
         }
     }
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -271,54 +167,26 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    fn file(path: &Path) -> FileInput {
-        match Source::open(path).unwrap() {
-            Source::File(file) => file,
-            Source::Pipe(_) => panic!("a regular file"),
-        }
-    }
-
-    #[test]
-    fn states_survive_encode_and_decode_and_nothing_else_is_one() {
-        let state = FileState {
-            device: 1,
-            inode: 2,
-            born: 3,
-            offset: 300,
-            fingerprint: 4,
-            covered: 256,
-        };
-        assert_eq!(FileState::decode(&state.encode()), Some(state));
-        assert_eq!(FileState::decode(b"something else"), None);
-        assert_eq!(FileState::decode(&FileState { covered: 257, ..state }.encode()), None);
-        assert_eq!(FileState::decode(&FileState { offset: 3, ..state }.encode()), None);
-    }
-
-    #[test]
-    fn length_is_the_documented_one() {
-        let row = format!("State of a file input, {STATE_LEN} bytes");
-        assert!(include_str!("../../../docs/FORMATS.md").contains(&row));
-    }
-
     #[test]
     fn a_place_knows_its_file_again_after_growth_and_not_after_a_rewrite() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
+        let is_where = |mark: &Mark| FileInput::open(&path).unwrap().is_where(mark).unwrap();
         std::fs::write(&path, b"one\ntwo\n").unwrap();
-        let mut place = file(&path).seek(0).unwrap();
+        let mut place = FileInput::open(&path).unwrap().place(0).unwrap();
         place.pass(b"one\n");
-        assert!(file(&path).is_where(&place.state()).unwrap());
+        assert!(is_where(&place.mark()));
         std::fs::OpenOptions::new()
             .append(true)
             .open(&path)
             .unwrap()
             .write_all(b"three\n")
             .unwrap();
-        assert!(file(&path).is_where(&place.state()).unwrap());
+        assert!(is_where(&place.mark()));
         std::fs::write(&path, b"ONE\ntwo\n").unwrap();
-        assert!(!file(&path).is_where(&place.state()).unwrap());
+        assert!(!is_where(&place.mark()));
         std::fs::write(&path, b"on").unwrap();
-        assert!(!file(&path).is_where(&place.state()).unwrap());
+        assert!(!is_where(&place.mark()));
     }
 
     #[test]
@@ -327,11 +195,12 @@ mod tests {
         let path = dir.path().join("log");
         let text: Vec<u8> = (0..2000u32).map(|n| (n % 251) as u8).collect();
         std::fs::write(&path, &text).unwrap();
-        let mut passed = file(&path).seek(0).unwrap();
+        let file = FileInput::open(&path).unwrap();
+        let mut passed = file.place(0).unwrap();
         for piece in text.chunks(97) {
             passed.pass(piece);
         }
-        assert_eq!(passed.state(), file(&path).seek(2000).unwrap().state());
+        assert_eq!(passed.mark(), file.place(2000).unwrap().mark());
     }
 
     #[test]
@@ -339,24 +208,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         std::fs::write(&path, b"one\n").unwrap();
-        let state = file(&path).seek(4).unwrap().state();
+        let mark = FileInput::open(&path).unwrap().place(4).unwrap().mark();
         std::fs::rename(&path, dir.path().join("log.1")).unwrap();
         std::fs::write(&path, b"new\n").unwrap();
-        let found = file(&path).find_replaced(&state).unwrap().unwrap();
-        assert_eq!(found.path(), dir.path().canonicalize().unwrap().join("log.1"));
+        let found = find_in(dir.path(), &mark).unwrap().unwrap();
+        assert_eq!(found.path, dir.path().join("log.1"));
     }
 
     #[test]
     fn ring_names_are_plain_and_different_for_different_paths() {
-        let dir = tempfile::tempdir().unwrap();
-        let names: Vec<_> = ["a/x y.log", "b/x y.log", "a/.hidden"]
-            .map(|name| {
-                let path = dir.path().join(name);
-                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-                std::fs::write(&path, b"").unwrap();
-                file(&path).ring_name()
-            })
-            .to_vec();
+        let names = ["/a/x y.log", "/b/x y.log", "/a/.hidden", "/"].map(|path| ring_name(Path::new(path)));
         assert!(names[0].starts_with("x_y.log-") && names[0] != names[1]);
         assert!(names.iter().all(|name| hog_ring::is_group_name(name)), "{names:?}");
     }

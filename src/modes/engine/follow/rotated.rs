@@ -1,0 +1,121 @@
+//! Names that rotation gives, and which rotated files an engine has missed. Decisions about names and births, without IO.
+//!
+//! Between two looks at a name (while the engine was down, most of all) it may have shown several files. Those in between were never seen; they
+//! lie beside it now, under the names that rotation gives, born after the file that was logged last and before the one that is there
+//! now.
+
+use crate::modes::engine::state::FileId;
+
+/// What the names of compressed files end in.
+const COMPRESSED: [&str; 8] = [".gz", ".bz2", ".xz", ".zst", ".lz4", ".lzma", ".zip", ".Z"];
+
+/// Whether a file that is called so is compressed.
+#[must_use]
+pub fn is_compressed(name: &str) -> bool {
+    COMPRESSED.iter().any(|ending| name.ends_with(ending))
+}
+
+/// Whether `candidate` is what rotation calls a file that was called `name`: a number or date behind it (`app.log.1`, `app.log-20261121`), or
+/// before its extension (`app-20261121.log`, `app.1.log`).
+#[must_use]
+pub fn is_rotation_of(name: &str, candidate: &str) -> bool {
+    let is_mark = |mark: &str| {
+        let plain = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '_' | ':' | 'T' | 'Z');
+        mark.starts_with(['.', '-', '_']) && mark.contains(|c: char| c.is_ascii_digit()) && mark.chars().all(plain)
+    };
+    if candidate.strip_prefix(name).is_some_and(is_mark) {
+        return true;
+    }
+    let Some((stem, _)) = name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()) else {
+        return false;
+    };
+    let middle = candidate
+        .strip_prefix(stem)
+        .and_then(|rest| rest.strip_suffix(&name[stem.len()..]));
+    middle.is_some_and(is_mark)
+}
+
+/// Which of `candidates`, files beside a followed name with the names they have now, had that name after `former` and before `present`; oldest first.
+#[must_use]
+pub fn missed(name: &str, former: &FileId, present: Option<&FileId>, candidates: &[(String, FileId)]) -> Vec<usize> {
+    if former.born == 0 {
+        return Vec::new(); // nobody knows what was before what
+    }
+    let is_between = |id: &FileId| {
+        id.device == former.device
+            && id.born > former.born
+            && present.is_none_or(|present| id.born < present.born && id != present)
+    };
+    let mut missed: Vec<usize> = (0..candidates.len())
+        .filter(|number| {
+            let (candidate, id) = &candidates[*number];
+            is_between(id) && is_rotation_of(name, candidate)
+        })
+        .collect();
+    missed.sort_by_key(|number| candidates[*number].1.born);
+    missed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(born: u64) -> FileId {
+        FileId {
+            device: 1,
+            inode: 1000 - born,
+            born,
+        }
+    }
+
+    #[test]
+    fn rotation_puts_a_number_or_a_date_behind_a_name_or_before_its_extension() {
+        for candidate in [
+            "app.log.1",
+            "app.log.12",
+            "app.log-20261121",
+            "app.log-20261121-1763724000",
+            "app.log.2026-11-21T10:04",
+            "app-20261121.log",
+            "app.1.log",
+        ] {
+            assert!(is_rotation_of("app.log", candidate), "{candidate}");
+        }
+        for candidate in [
+            "app.log",
+            "app.log.gz",
+            "app.log.1.gz",
+            "app.log.bak",
+            "app.log~",
+            "apple.log.1",
+            "other.log.1",
+            "app.log.",
+            "app2.log",
+            "app.log1",
+        ] {
+            assert!(!is_rotation_of("app.log", candidate), "{candidate}");
+        }
+        assert!(is_rotation_of("messages", "messages-20261121"));
+        assert!(!is_rotation_of(".hidden", "-1.hidden"));
+        assert!(is_compressed("app.log.1.gz") && !is_compressed("app.log.1"));
+    }
+
+    #[test]
+    fn what_had_the_name_between_two_looks_is_missed_oldest_first() {
+        let files: Vec<(String, FileId)> = [
+            ("app.log.1", 30),
+            ("app.log.2", 20),
+            ("app.log.3", 10),
+            ("app.log.4", 5),
+            ("other.log", 25),
+        ]
+        .map(|(name, born)| (name.to_owned(), id(born)))
+        .to_vec();
+        assert_eq!(missed("app.log", &id(10), Some(&id(40)), &files), [1, 0]);
+        assert_eq!(missed("app.log", &id(10), Some(&id(25)), &files), [1]);
+        assert_eq!(missed("app.log", &id(10), None, &files), [1, 0]);
+        assert!(missed("app.log", &id(30), Some(&id(40)), &files).is_empty());
+        let without_birth = FileId { born: 0, ..id(10) };
+        assert!(missed("app.log", &without_birth, Some(&id(40)), &files).is_empty());
+    }
+}
