@@ -10,6 +10,15 @@ pub const APPEND_MAX: usize = 1 << 20;
 /// Size at which a segment is finished and the next one begun, in bytes, its checkpoint not counted.
 pub const SEGMENT_BYTES: u64 = 64 << 20;
 
+/// Into so many segments at least a bounded spool is cut, so that a delivered one can go while others are filled.
+pub const SPOOL_SEGMENTS: u64 = 8;
+
+/// The least that `--spool-max` may be: each of its segments then holds one whole append.
+pub const SPOOL_MIN: u64 = 8 << 20;
+
+/// Disk that a spool keeps aside for the moment when there is no more, in bytes; the last checkpoint comes on top.
+pub const RESERVE_BYTES: u64 = 4 << 20;
+
 /// Longest checkpoint, all its frames together, that is written or read.
 pub const CHECKPOINT_MAX: usize = 1 << 30;
 
@@ -75,4 +84,16 @@ const _: () = {
     );
     assert!(WINDOW_BYTES >= 2 * FRAME_BODY_MAX as u64);
     assert!(SEGMENT_BYTES >= 2 * APPEND_MAX as u64);
+    assert!(
+        SPOOL_MIN / SPOOL_SEGMENTS >= APPEND_MAX as u64,
+        "a segment of the smallest spool holds one append"
+    );
+    assert!(
+        RESERVE_BYTES >= 2 * APPEND_MAX as u64,
+        "the reserve holds a torn append, and what says that the disk is full"
+    );
+    assert!(
+        SPOOL_MIN >= RESERVE_BYTES + 2 * APPEND_MAX as u64,
+        "beside its reserve the smallest spool takes something"
+    );
 };

@@ -119,7 +119,7 @@ _hog() {
             return 0
             ;;
         hog__subcmd__batchsend)
-            opts="-g -d -m -q -h -V --group --to --dir --store-dir --batch-time --batch-size --compress --sync --drain-and-exit --shm-dir --shm-group --quiet --help --version"
+            opts="-g -d -m -q -h -V --group --to --dir --store-dir --batch-time --batch-size --compress --sync --spool-max --on-full --retain --drain-and-exit --shm-dir --shm-group --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -166,6 +166,18 @@ _hog() {
                     return 0
                     ;;
                 --sync)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --spool-max)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --on-full)
+                    COMPREPLY=($(compgen -W "block drop-oldest" -- "${cur}"))
+                    return 0
+                    ;;
+                --retain)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

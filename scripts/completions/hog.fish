@@ -57,6 +57,10 @@ complete -c hog -n "__fish_hog_using_subcommand batchsend" -l batch-time -d 'How
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l batch-size -d 'How many bytes make a batch leave at once' -r
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l compress -d 'Compression of what is shipped: zstd:LEVEL, lz4 or none' -r
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l sync -d 'How often the spool is synced to disk' -r
+complete -c hog -n "__fish_hog_using_subcommand batchsend" -l spool-max -d 'Bytes that the spool of a group may take' -r
+complete -c hog -n "__fish_hog_using_subcommand batchsend" -l on-full -d 'What to do with records when the spool is full' -r -f -a "block\t'Let them wait, and then their producers'
+drop-oldest\t'Give them the place of the oldest, which are lost to the destinations that lack them, counted and marked by a GAP'"
+complete -c hog -n "__fish_hog_using_subcommand batchsend" -l retain -d 'How long segments stay that were delivered' -r
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l shm-dir -d 'Where rings are; it must be tmpfs' -r -F
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l shm-group -d 'Unix group, by name or number, that shares the rings' -r
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l drain-and-exit -d 'End once all found at the start is acknowledged'

@@ -7,9 +7,18 @@ use crate::formats::codec::Compression;
 use crate::limits;
 use crate::modes::batchsend::{self, BatchsendOptions};
 use crate::modes::store;
-use clap::Args;
+use crate::stages::spool::room::OnFull;
+use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum OnFullArg {
+    /// Let them wait, and then their producers
+    Block,
+    /// Give them the place of the oldest, which are lost to the destinations that lack them, counted and marked by a GAP
+    DropOldest,
+}
 
 #[derive(Debug, Args)]
 pub(super) struct BatchsendArgs {
@@ -65,6 +74,28 @@ pub(super) struct BatchsendArgs {
     /// The default costs a disk little. Rings are memory, and lost with the power anyway: a shorter time saves only what was drained.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = time)]
     sync: Duration,
+    /// Bytes that the spool of a group may take
+    ///
+    /// At least 8MiB, of which 4 MiB and a little are kept aside to have room when there is none. A warning comes at 80 % of it. Segments are 64 MiB
+    /// long, or an eighth of this where that is less, and go as a whole.
+    ///
+    /// The default is 80 % of the file system, in equal parts for the groups: a disk serves others too, and those who fill it wholly are found out last.
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    spool_max: Option<u64>,
+    /// What to do with records when the spool is full
+    ///
+    /// Or its disk. Either way destinations get, meanwhile, all that they can take.
+    ///
+    /// The default loses nothing: records wait in their rings, then producers wait, until destinations acknowledge.
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "block")]
+    on_full: OnFullArg,
+    /// How long segments stay that were delivered
+    ///
+    /// Counted from when the last record of a segment was drained. They give way when there is no room for new records.
+    ///
+    /// The default keeps none: all that they hold is in the archives of the receivers.
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = time)]
+    retain: Duration,
     /// End once all found at the start is acknowledged
     ///
     /// Every ring found is drained to where it ended then; programs that go on logging do not hold it up.
@@ -93,6 +124,15 @@ impl BatchsendArgs {
                 .ok_or_else(|| usage("--batch-size is 1 byte to 8 MiB"))?,
             compression: self.compress,
             sync: self.sync,
+            spool_max: match self.spool_max {
+                Some(max) if max < limits::SPOOL_MIN => return Err(usage("--spool-max is at least 8 MiB")),
+                max => max,
+            },
+            on_full: match self.on_full {
+                OnFullArg::Block => OnFull::Block,
+                OnFullArg::DropOldest => OnFull::DropOldest,
+            },
+            retain: self.retain,
             drain_and_exit: self.drain_and_exit,
         })
     }

@@ -1,4 +1,4 @@
-//! What stands in a spool's lock file besides the holder's pid: the sender's identity, twice.
+//! What stands in a spool's lock file besides the holder's pid: the sender's identity, twice, and what the spool may take, for reports.
 
 use crate::ids::OwnerId;
 use zerocopy::byteorder::little_endian::{U32, U64};
@@ -71,6 +71,33 @@ impl SpoolIdentity {
     }
 }
 
+/// Where what the spool may take stands.
+pub const BOUND_AT: usize = 2048;
+/// Length of that.
+pub const BOUND_LEN: usize = 20;
+const BOUND_MAGIC: [u8; 8] = *b"HOGBOUND";
+
+/// What a spool may take, in bytes, as its last holder had it: for reports, nothing is decided by it.
+#[must_use]
+pub fn encode_bound(max: u64) -> [u8; BOUND_LEN] {
+    let mut bytes = [0; BOUND_LEN];
+    bytes[..8].copy_from_slice(&BOUND_MAGIC);
+    bytes[8..16].copy_from_slice(&max.to_le_bytes());
+    let crc = crc32c::crc32c(&bytes[..16]);
+    bytes[16..].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+/// The same, from a lock file, if it is there and sound.
+#[must_use]
+pub fn decode_bound(file: &[u8; LOCK_FILE_LEN]) -> Option<u64> {
+    let (max, crc) = file[BOUND_AT..BOUND_AT + BOUND_LEN]
+        .strip_prefix(&BOUND_MAGIC)?
+        .split_first_chunk()?;
+    let expected = crc32c::crc32c(&file[BOUND_AT..BOUND_AT + 16]);
+    (crc == expected.to_le_bytes()).then(|| u64::from_le_bytes(*max))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,6 +124,19 @@ mod tests {
     }
 
     #[test]
+    fn a_bound_is_what_was_written_or_nothing() {
+        let mut file = [0; LOCK_FILE_LEN];
+        assert_eq!(decode_bound(&file), None);
+        file[BOUND_AT..BOUND_AT + BOUND_LEN].copy_from_slice(&encode_bound(7 << 30));
+        assert_eq!(decode_bound(&file), Some(7 << 30));
+        for at in BOUND_AT..BOUND_AT + BOUND_LEN {
+            file[at] ^= 1;
+            assert_eq!(decode_bound(&file), None, "byte {at}");
+            file[at] ^= 1;
+        }
+    }
+
+    #[test]
     fn layout_is_the_documented_one() {
         let text = include_str!("../../docs/FORMATS.md");
         for row in [
@@ -104,6 +144,9 @@ mod tests {
             "| 8 | 16 | sender uuid",
             "| 24 | 8 | epoch",
             "| 32 | 4 | CRC of bytes 0 to 31",
+            "| 0 | 8 | magic `HOGBOUND`",
+            "| 8 | 8 | bytes that the spool may take",
+            "| 16 | 4 | CRC of bytes 0 to 15",
         ] {
             assert!(text.contains(row), "{row}");
         }

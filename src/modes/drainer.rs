@@ -21,7 +21,7 @@ use crate::seglog::batch::FrameBatch;
 use crate::seglog::writer::AppendError;
 use crate::stages::drain::{Drain, Plan};
 use hog_ring::doorbell::Doorbell;
-use log::GroupLog;
+use log::{GroupLog, Notice};
 use opening::OpenedRings;
 use rings::RingSet;
 use std::collections::HashMap;
@@ -224,27 +224,24 @@ impl<L: GroupLog> Drainer<L> {
         }
         let mut said = false;
         while let Err(error) = self.log.append(&mut self.batch) {
-            if let AppendError::Disk(error) = &error {
-                if !said {
-                    warn!(
-                        "group {}: the {} takes nothing, producers wait: {}",
-                        self.group,
-                        L::NAME,
-                        chain(error)
-                    );
-                    self.recorder
-                        .fault(&format!("{} of group {}", L::NAME, self.group), &chain(error));
-                    said = true;
+            self.say_what_the_log_says();
+            match &error {
+                AppendError::Full(_) => {} // it said so, once
+                AppendError::Disk(error) => {
+                    if !std::mem::replace(&mut said, true) {
+                        self.say_stuck(&chain(error));
+                    }
+                    self.log.abandon_failed_segment().map_err(|error| chain(&error))?;
                 }
-                self.log.abandon_failed_segment().map_err(|error| chain(&error))?;
-            } else {
-                return Err(chain(&error));
+                _ => return Err(chain(&error)),
             }
-            self.report.passes.fetch_add(1, Ordering::Relaxed); // it waits, and is well
+            // To wait for room is to be alive.
+            self.report.passes.fetch_add(1, Ordering::Relaxed);
             if self.stop.wait(APPEND_PAUSE) {
                 return Err(format!("stopped while the {} took nothing", L::NAME));
             }
         }
+        self.say_what_the_log_says();
         if said {
             info!("group {}: the {} takes records again", self.group, L::NAME);
         }
@@ -265,6 +262,36 @@ impl<L: GroupLog> Drainer<L> {
         let appended = self.batch.len();
         self.batch.clear();
         Ok(appended)
+    }
+
+    fn say_stuck(&self, words: &str) {
+        warn!(
+            "group {}: the {} takes nothing, producers wait: {words}",
+            self.group,
+            L::NAME
+        );
+        self.recorder.fault(&self.log_in_words(), words);
+    }
+
+    fn say_what_the_log_says(&mut self) {
+        for notice in self.log.notices() {
+            let object = self.log_in_words();
+            match notice {
+                Notice::Calm(words) => info!("{object}: {words}"),
+                Notice::Warning(words) => {
+                    warn!("{object}: {words}");
+                    self.recorder.fault(&object, &words);
+                }
+                Notice::Loss(words) => {
+                    warn!("{object}: {words}");
+                    self.recorder.loss(&object, &words);
+                }
+            }
+        }
+    }
+
+    fn log_in_words(&self) -> String {
+        format!("{} of group {}", L::NAME, self.group)
     }
 
     /// Tells producers up to where their records are on the disk.

@@ -68,6 +68,12 @@ pub struct GroupStatus {
     pub ring_bytes: u64,
     /// Bytes in its spool that some destination has not acknowledged: of the destination that lacks most.
     pub spool_bytes: u64,
+    /// Bytes of the segments in its spool, delivered or not.
+    pub spool_used: u64,
+    /// Of these, bytes of segments that everybody has, and that are retained or about to be deleted.
+    pub retained_bytes: u64,
+    /// Bytes that the spool may take, its reserve included; `null` where no run has said so.
+    pub spool_max: Option<u64>,
     /// Records dropped by the producers of its rings.
     pub dropped_records: u64,
     /// Bytes dropped by them.
@@ -267,6 +273,9 @@ fn group_status(
             .map(|destination| destination.unacked_bytes)
             .max()
             .unwrap_or(0),
+        spool_used: index.usage().used,
+        retained_bytes: index.delivered_bytes(),
+        spool_max: lock::spool_bound(directory),
         dropped_records,
         dropped_bytes,
         destinations,
@@ -330,6 +339,12 @@ fn text_of(status: &Status) -> String {
             text,
             "group {}: {} bytes in rings, {} in the spool {}, run {}, {} records dropped",
             group.group, group.ring_bytes, group.spool_bytes, group.spool, group.epoch, group.dropped_records
+        );
+        let bound = group.spool_max.map_or_else(String::new, |max| format!(" of {max}"));
+        let _ = writeln!(
+            text,
+            "  spool: {} bytes{bound} on the disk, {} of them delivered",
+            group.spool_used, group.retained_bytes
         );
         for destination in &group.destinations {
             let state = destination.state.as_deref().unwrap_or("not tried yet");

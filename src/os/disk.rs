@@ -196,15 +196,60 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     path.parent().map_or(Ok(()), sync_directory)
 }
 
-/// Unlinks a file; one that is gone already is no error.
+/// Unlinks a file; one that is gone already is no error. Says whether there was one.
 ///
 /// # Errors
 /// When it cannot be unlinked.
-pub fn unlink(path: &Path) -> Result<(), DiskError> {
+pub fn unlink(path: &Path) -> Result<bool, DiskError> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at("delete", path)(error)),
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(at("delete", path)(error)),
     }
+}
+
+/// Renames a file over whatever has the other name.
+///
+/// # Errors
+/// When it cannot be renamed; both are then as they were.
+pub fn rename(from: &Path, to: &Path) -> Result<(), DiskError> {
+    fs::rename(from, to).map_err(at("rename to", to))
+}
+
+/// Has the disk hold `bytes` for the file `path`, which is made if need be. Where the file system cannot promise room, zeros are written.
+///
+/// # Errors
+/// When there is no room; the file may be there then, and shorter.
+pub fn allocate(path: &Path, bytes: u64) -> Result<(), DiskError> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(at("make", path))?;
+    match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
+        Err(rustix::io::Errno::OPNOTSUPP) => {
+            let zeros = [0; 64 * 1024];
+            let mut offset = 0;
+            while offset < bytes {
+                let piece = usize::try_from(bytes - offset).unwrap_or(usize::MAX).min(zeros.len());
+                file.write_all_at(&zeros[..piece], offset)
+                    .map_err(at("allocate", path))?;
+                offset += piece as u64;
+            }
+            Ok(())
+        }
+        other => other.map_err(|error| at("allocate", path)(error.into())),
+    }
+}
+
+/// Size of the file system on which `path` lies, in bytes.
+///
+/// # Errors
+/// When the kernel does not say.
+pub fn file_system_bytes(path: &Path) -> Result<u64, DiskError> {
+    let stat = rustix::fs::statvfs(path).map_err(|error| at("look at the file system of", path)(error.into()))?;
+    Ok(stat.f_blocks.saturating_mul(stat.f_frsize))
 }
 
 /// The entries of a directory; none if it does not exist.

@@ -3,7 +3,7 @@
 //! The kernel drops the lock with its holder, so a lock that is held is held by somebody who lives. A spool's lock file also
 //! keeps the sender's identity, which is raised in place at each start.
 
-use crate::formats::lock_record::{LOCK_FILE_LEN, PID_LEN, SpoolIdentity};
+use crate::formats::lock_record::{self, LOCK_FILE_LEN, PID_LEN, SpoolIdentity};
 use crate::ids::OwnerId;
 use crate::os::disk::{self, DiskError, at};
 use rustix::fs::{FlockOperation, flock};
@@ -135,6 +135,18 @@ impl AsFd for DirectoryLock {
     }
 }
 
+impl DirectoryLock {
+    /// Notes in a spool's lock file, which has its length, what the spool may take. For reports: it is not synced.
+    ///
+    /// # Errors
+    /// When the lock file cannot be written.
+    pub fn note_bound(&self, max: u64) -> Result<(), DiskError> {
+        self.file
+            .write_all_at(&lock_record::encode_bound(max), lock_record::BOUND_AT as u64)
+            .map_err(at("write", &self.path))
+    }
+}
+
 fn holder(file: &File) -> String {
     let mut words = [0; PID_LEN];
     let read = file.read_at(&mut words, 0).unwrap_or(0);
@@ -147,6 +159,13 @@ fn holder(file: &File) -> String {
 pub fn spool_identity(directory: &Path) -> Option<SpoolIdentity> {
     let bytes = std::fs::read(directory.join("lock")).ok()?;
     SpoolIdentity::newest(bytes.first_chunk()?).0
+}
+
+/// What the spool in `directory` may take, as its last holder had it, for reports.
+#[must_use]
+pub fn spool_bound(directory: &Path) -> Option<u64> {
+    let bytes = std::fs::read(directory.join("lock")).ok()?;
+    lock_record::decode_bound(bytes.first_chunk()?)
 }
 
 #[cfg(test)]

@@ -35,6 +35,17 @@ pub enum AppendError {
     /// A body does not decompress.
     #[error(transparent)]
     Codec(#[from] CodecError),
+    /// The log has all that it may hold, and said so. Nothing was accepted; the same batch may be appended once there is room.
+    #[error("the log is full: {0}")]
+    Full(&'static str),
+}
+
+impl AppendError {
+    /// Whether the disk has no room; room may be made.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, Self::Disk(error) if error.is_full())
+    }
 }
 
 /// When segments are synced by the writer itself.
@@ -168,6 +179,14 @@ impl SegmentLog {
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// Whether the active segment holds anything behind its checkpoint.
+    #[must_use]
+    pub fn has_frames(&self) -> bool {
+        self.active
+            .as_ref()
+            .is_some_and(|active| active.segment.accepted() > active.segment.checkpoint_end)
     }
 
     /// Whether the active segment is long enough to be finished before `more` bytes are appended.
@@ -311,25 +330,7 @@ impl SegmentLog {
     }
 
     fn write_head(&self, file: AppendFile, number: u64) -> Result<Active, DiskError> {
-        let id = SegmentId::random();
-        let LogIdentity {
-            role,
-            group,
-            owner,
-            epoch,
-        } = self.identity.clone();
-        let created = clock::now_ns();
-        let mut bytes = SegmentHeader {
-            role,
-            segment: id,
-            owner,
-            epoch,
-            number,
-            created,
-            group,
-        }
-        .encode()
-        .to_vec();
+        let (id, mut bytes) = encode_header(&self.identity, number);
         let frames = put_checkpoint(&self.table, id, &mut bytes);
         if bytes.len() > CHECKPOINT_MAX {
             let words = format!(
@@ -366,8 +367,24 @@ impl SegmentLog {
     }
 }
 
+/// The header of a new segment, and the uuid that salts its frames.
+#[must_use]
+pub fn encode_header(identity: &LogIdentity, number: u64) -> (SegmentId, Vec<u8>) {
+    let segment = SegmentId::random();
+    let header = SegmentHeader {
+        role: identity.role,
+        segment,
+        owner: identity.owner,
+        epoch: identity.epoch,
+        number,
+        created: clock::now_ns(),
+        group: identity.group.clone(),
+    };
+    (segment, header.encode().to_vec())
+}
+
 /// Appends the table as CHECKPOINT frames to `bytes`; says how many.
-fn put_checkpoint(table: &Table, salt: SegmentId, bytes: &mut Vec<u8>) -> u64 {
+pub fn put_checkpoint(table: &Table, salt: SegmentId, bytes: &mut Vec<u8>) -> u64 {
     let items = checkpoint::encode(table);
     let mut pieces: Vec<&[u8]> = items.chunks(FRAME_BODY_MAX).collect();
     if pieces.is_empty() {

@@ -7,8 +7,13 @@
 //! Who is owed a segment: the destinations of the session that wrote it. And a destination named now is owed what older segments hold of streams that had
 //! not ended when this session began, for a stream is never cut.
 
+mod full;
 mod index;
+mod remnant;
+pub mod reserve;
+pub mod room;
 
+pub use full::Notice;
 pub use index::{SegmentAt, SpoolIndex, Unacknowledged, Watch};
 
 use crate::formats::lock_record::SpoolIdentity;
@@ -20,11 +25,13 @@ use crate::seglog::batch::FrameBatch;
 use crate::seglog::reader::{SegmentError, SegmentReader};
 use crate::seglog::recovery;
 use crate::seglog::writer::{AppendError, Durability, LogIdentity, SegmentLog};
+use full::{Fullness, UNFINISHED};
+use reserve::Reserve;
+use room::Bounds;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use thiserror::Error;
-use tracing::warn;
 
 /// Why a spool cannot be opened.
 #[derive(Debug, Error)]
@@ -48,7 +55,8 @@ pub struct Spool {
     log: SegmentLog,
     index: Arc<SpoolIndex>,
     identity: SpoolIdentity,
-    segment_bytes: u64,
+    bounds: Bounds,
+    fullness: Fullness,
     // The lock goes last.
     lock: Arc<DirectoryLock>,
 }
@@ -75,14 +83,16 @@ impl Spool {
         directory: &Path,
         group: &str,
         identity: SpoolIdentity,
-        segment_bytes: u64,
+        bounds: Bounds,
         owed_to: HashMap<u64, Vec<String>>,
     ) -> Result<Opened, SpoolError> {
+        remove_unfinished(directory)?;
         let segments = recovery::segments_in(directory)?;
         let mut standing = recovery::recover(&segments)?;
         let damages = std::mem::take(&mut standing.damages);
         let index = SpoolIndex::of_segments(&segments, identity.epoch, owed_to)?;
         index.set_continuing(&standing.table);
+        index.set_retain(bounds.retain);
         let log = LogIdentity {
             role: LogRole::Spool,
             group: group.to_owned(),
@@ -93,7 +103,7 @@ impl Spool {
         let log = SegmentLog::new(
             log,
             Durability::Elsewhere,
-            segment_bytes,
+            bounds.segment_bytes(),
             directory.to_owned(),
             standing,
             decompressor,
@@ -103,7 +113,8 @@ impl Spool {
             log,
             index,
             identity,
-            segment_bytes,
+            bounds,
+            fullness: Fullness::new(Reserve::of(directory)),
             lock,
         };
         spool.begin_segment_if_there_is_room()?;
@@ -123,8 +134,8 @@ impl Spool {
         let log = SegmentLog::new(
             self.log.identity().clone(),
             Durability::Elsewhere,
-            self.segment_bytes,
-            directory,
+            self.bounds.segment_bytes(),
+            directory.clone(),
             standing,
             decompressor,
         );
@@ -133,7 +144,8 @@ impl Spool {
             log,
             index,
             identity: self.identity,
-            segment_bytes: self.segment_bytes,
+            bounds: self.bounds,
+            fullness: Fullness::new(Reserve::of(&directory)),
             lock,
         };
         spool.begin_segment_if_there_is_room()?;
@@ -202,20 +214,31 @@ impl Spool {
     /// Appends the frames of `batch` with one write, into a new segment if the present one is long enough, and tells the shippers.
     ///
     /// # Errors
-    /// When the disk refuses: the same batch may be appended again.
+    /// [`AppendError::Full`] when the spool has no room, which it says itself ([`Spool::notices`]), or when the disk refuses: the same batch may
+    /// be appended again.
     pub fn append(&mut self, batch: &mut FrameBatch) -> Result<(), AppendError> {
         if self.log.active().is_none() {
-            self.begin_segment()?;
+            self.with_reserve(Self::begin_segment)?;
         }
+        self.make_room(batch.len())?;
         if self.log.is_due(batch.len()) {
-            self.roll()?;
+            self.with_reserve(Self::roll)?;
         }
-        self.log.append(batch)?;
+        self.with_reserve(|spool| spool.log.append(batch))?;
         let Some(number) = self.log.active().map(|active| active.number) else {
             return Ok(());
         };
         self.index.enter_frames(number, batch);
+        if !self.fullness.reserve.is_held() {
+            // It took the reserve: what is left of that is for a new segment, before others take it. Should it fail, the next append meets the same.
+            let _ = self.make_room(0);
+        }
         Ok(())
+    }
+
+    /// What the operator should know since this was last asked.
+    pub fn notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.fullness.notices)
     }
 
     /// Finishes the active segment.
@@ -232,7 +255,10 @@ impl Spool {
     /// When a new one cannot be begun.
     pub fn abandon_failed_segment(&mut self) -> Result<(), DiskError> {
         if self.log.active().is_some_and(|active| active.file.has_failed()) {
-            self.log.abandon_segment()?;
+            match self.log.abandon_segment() {
+                Err(error) if error.is_full() => return Ok(()), // the next append begins it
+                other => other?,
+            }
             self.enter_active();
         }
         Ok(())
@@ -240,11 +266,8 @@ impl Spool {
 
     /// A full disk is no reason not to start: shipping what is there makes room, and the first append begins the segment.
     fn begin_segment_if_there_is_room(&mut self) -> Result<(), AppendError> {
-        match self.begin_segment() {
-            Err(AppendError::Disk(error)) if error.is_full() => {
-                warn!("{}: waiting for room", crate::exit::chain(&error));
-                Ok(())
-            }
+        match self.with_reserve(Self::begin_segment) {
+            Err(AppendError::Full(_)) => Ok(()),
             other => other,
         }
     }
@@ -272,4 +295,14 @@ impl Spool {
         let Some(active) = self.log.active() else { return };
         self.index.enter_segment(active, self.identity.epoch);
     }
+}
+
+/// Removes what a run left that was killed while it dropped a segment.
+fn remove_unfinished(directory: &Path) -> Result<(), DiskError> {
+    for path in disk::entries(directory)? {
+        if path.extension() == Some(UNFINISHED.as_ref()) {
+            disk::unlink(&path)?;
+        }
+    }
+    Ok(())
 }

@@ -209,6 +209,20 @@ impl Scene {
         self.cat("raw", archive)
     }
 
+    /// The lines in `archive`, from which some are missing for good: that is said, and no fault.
+    pub(crate) fn raw_with_gaps(&self, archive: &Path) -> Vec<u8> {
+        let mut arguments = words(&["cat", "--format", "raw"]);
+        arguments.push(archive.as_os_str());
+        let finished = self.run("cat", &arguments);
+        assert!(
+            finished.code == Some(0) && finished.words.contains("are missing"),
+            "{:?}: {}",
+            finished.code,
+            finished.words
+        );
+        finished.output
+    }
+
     /// The records in `archive`.
     pub(crate) fn json(&self, archive: &Path) -> Vec<Value> {
         let output = self.cat("json", archive);

@@ -88,8 +88,12 @@ impl<W: Write> Complaints<W> {
     /// Positions that are missing for good.
     pub fn gap(&mut self, stream: &StreamInfo, missing: &Range<u64>, gap: &Gap) {
         let Range { start, end } = missing;
+        let records = match gap.records {
+            0 => String::new(), // unknown
+            records => format!(" ({records} records)"),
+        };
         self.say(format_args!(
-            "{stream}: positions {start} to {end} are missing: {}",
+            "{stream}: positions {start} to {end} are missing: {}{records}",
             gap.reason.words()
         ));
     }

@@ -7,6 +7,7 @@ use crate::ids::StreamId;
 use crate::seglog::reader::{FoundFrame, Head, Next, SegmentError, SegmentReader};
 use crate::stages::spool::SpoolIndex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tracing::warn;
 
 /// Where a shipper is.
@@ -16,6 +17,8 @@ pub struct Cursor {
     /// Number of the segment that is being read, or to be read next.
     number: u64,
     reader: Option<SegmentReader>,
+    /// Held as long as the segment is open; true once its room is wanted.
+    gone: Option<Arc<AtomicBool>>,
     /// What the spool held in front of the next frame.
     table: Table,
     decompressor: Decompressor,
@@ -51,6 +54,7 @@ impl Cursor {
             destination,
             number: 0,
             reader: None,
+            gone: None,
             table: Table::default(),
             decompressor,
             body: Vec::new(),
@@ -61,6 +65,17 @@ impl Cursor {
     #[must_use]
     pub fn table(&self) -> &Table {
         &self.table
+    }
+
+    /// Lets go of a segment that was deleted, or whose records were dropped: its room is wanted. Says whether it did; what was read of it and
+    /// not sent must be forgotten then, and what is left of it is read instead.
+    pub fn let_go(&mut self) -> bool {
+        // Acquire pairs with the Release of whoever deleted it.
+        let is_gone = self.gone.as_ref().is_some_and(|gone| gone.load(Ordering::Acquire));
+        if is_gone {
+            (self.reader, self.gone) = (None, None);
+        }
+        is_gone
     }
 
     /// The next frame that the destination is owed, or `None` while there is none. Segments of which it has everything (`has` says up to where it
@@ -103,7 +118,7 @@ impl Cursor {
                         Some(segment) if segment.is_active => return Ok(None),
                         _ => {
                             self.number += 1;
-                            self.reader = None;
+                            (self.reader, self.gone) = (None, None);
                         }
                     }
                 }
@@ -117,6 +132,7 @@ impl Cursor {
             self.number = segment.number;
             let wanted = segment.is_active || self.index.needs_segment(&self.destination, self.number, has);
             if wanted && self.open(&segment.path, segment.limit)? {
+                self.gone = Some(segment.gone);
                 return Ok(true);
             }
             if segment.is_active {

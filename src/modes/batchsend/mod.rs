@@ -20,6 +20,7 @@ use crate::modes::store::{self, Store};
 use crate::modes::supervise;
 use crate::os::disk;
 use crate::os::process;
+use crate::stages::spool::room::OnFull;
 use crate::stages::spool::{Spool, SpoolIndex};
 use crossbeam::channel::{Sender, unbounded};
 use hog_ring::ShmGroup;
@@ -56,6 +57,12 @@ pub struct BatchsendOptions {
     pub compression: Compression,
     /// How often the spool is synced.
     pub sync: Duration,
+    /// What the spool of each group may take; by default most of its file system.
+    pub spool_max: Option<u64>,
+    /// What to do with records when that is taken.
+    pub on_full: OnFull,
+    /// How long delivered segments stay.
+    pub retain: Duration,
     /// End once everything found at the start is delivered.
     pub drain_and_exit: bool,
 }

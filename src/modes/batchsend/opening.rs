@@ -3,12 +3,12 @@
 use super::{BatchsendOptions, spool_directory};
 use crate::exit::{ExitStatus, Failure};
 use crate::formats::lock_record::SpoolIdentity;
-use crate::limits::SEGMENT_BYTES;
 use crate::modes::drainer::opening::{LostRegion, RingDirectory, RingPlace, lost_regions};
 use crate::modes::store::{Store, database_failure, lock_failure};
 use crate::os::clock;
 use crate::os::disk;
 use crate::os::lock::DirectoryLock;
+use crate::stages::spool::room::Bounds;
 use crate::stages::spool::{REFUSED, Spool, SpoolError, SpoolIndex};
 use hogstat::NewSpool;
 use std::collections::HashMap;
@@ -66,7 +66,9 @@ pub(super) fn open_group(options: &BatchsendOptions, store: &mut Store, group: &
         .map_err(|error| Failure::of(&error))?;
     runs.push(identity);
     let owed = owed_to(store, group, &directory, &runs, &options.destinations)?;
-    let opened = Spool::open(Arc::new(lock), &directory, group, identity, SEGMENT_BYTES, owed)
+    let bounds = bounds_of(options, &directory)?;
+    lock.note_bound(bounds.max).map_err(|error| Failure::of(&error))?;
+    let opened = Spool::open(Arc::new(lock), &directory, group, identity, bounds, owed)
         .map_err(|error| spool_failure(&error))?;
     for damage in &opened.damages {
         warn!("spool of group {group}: {damage}");
@@ -81,6 +83,22 @@ pub(super) fn open_group(options: &BatchsendOptions, store: &mut Store, group: &
         spool: opened.spool,
         rings,
         lost,
+    })
+}
+
+/// What the spool in `directory` may take.
+fn bounds_of(options: &BatchsendOptions, directory: &Path) -> Result<Bounds, Failure> {
+    let max = match options.spool_max {
+        Some(max) => max,
+        None => {
+            let total = disk::file_system_bytes(directory).map_err(|error| Failure::of(&error))?;
+            Bounds::default_max(total, options.groups.len())
+        }
+    };
+    Ok(Bounds {
+        max,
+        on_full: options.on_full,
+        retain: options.retain,
     })
 }
 

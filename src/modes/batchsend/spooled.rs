@@ -3,11 +3,11 @@
 use crate::exit::chain;
 use crate::formats::table::Table;
 use crate::ids::{OwnerId, StreamId};
-use crate::modes::drainer::log::GroupLog;
+use crate::modes::drainer::log::{GroupLog, Notice};
 use crate::os::disk::DiskError;
 use crate::seglog::batch::FrameBatch;
 use crate::seglog::writer::AppendError;
-use crate::stages::spool::Spool;
+use crate::stages::spool::{self, Spool};
 use std::collections::HashSet;
 
 impl GroupLog for Spool {
@@ -24,6 +24,16 @@ impl GroupLog for Spool {
 
     fn append(&mut self, batch: &mut FrameBatch) -> Result<(), AppendError> {
         Self::append(self, batch)
+    }
+
+    fn notices(&mut self) -> Vec<Notice> {
+        let said = Self::notices(self).into_iter();
+        said.map(|notice| match notice {
+            spool::Notice::Calm(words) => Notice::Calm(words),
+            spool::Notice::Warning(words) => Notice::Warning(words),
+            spool::Notice::Loss(words) => Notice::Loss(words),
+        })
+        .collect()
     }
 
     fn abandon_failed_segment(&mut self) -> Result<(), DiskError> {

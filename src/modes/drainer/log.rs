@@ -10,6 +10,16 @@ use crate::seglog::batch::FrameBatch;
 use crate::seglog::writer::AppendError;
 use std::collections::HashSet;
 
+/// Something that a log has to say.
+pub enum Notice {
+    /// It was bad, and is over.
+    Calm(String),
+    /// Nothing was lost by it.
+    Warning(String),
+    /// Records were lost by it.
+    Loss(String),
+}
+
 /// The log of a group, held by the drainer, the one that appends to it.
 pub trait GroupLog: Send + Sized + 'static {
     /// What people call it.
@@ -24,8 +34,14 @@ pub trait GroupLog: Send + Sized + 'static {
     /// Appends the frames of `batch`. They survive this process when it returns; when they survive a loss of power is not said.
     ///
     /// # Errors
-    /// When the disk refuses: nothing was accepted, and the same batch may be appended again.
+    /// When the disk refuses, or with [`AppendError::Full`] when the log has no room and says so itself ([`GroupLog::notices`]): nothing was
+    /// accepted, and the same batch may be appended again.
     fn append(&mut self, batch: &mut FrameBatch) -> Result<(), AppendError>;
+
+    /// What the operator should know since this was last asked.
+    fn notices(&mut self) -> Vec<Notice> {
+        Vec::new()
+    }
 
     /// After a sync failed: nothing more goes into the segment that failed.
     ///

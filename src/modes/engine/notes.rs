@@ -189,7 +189,7 @@ fn write_all(shared: &Shared) {
         for (path, bytes) in files {
             let done = match bytes {
                 Some(bytes) => disk::write_whole(&path, &bytes),
-                None => disk::unlink(&path),
+                None => disk::unlink(&path).map(drop),
             };
             match done {
                 Err(error) if !failed => {

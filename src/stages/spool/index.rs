@@ -2,10 +2,12 @@
 //! in [`debt`].
 
 mod debt;
+mod usage;
 
 pub use debt::Unacknowledged;
+pub(super) use usage::Victim;
 
-use crate::formats::frame::Kind;
+use crate::formats::frame::{FrameHeader, Kind};
 use crate::formats::table::{StreamState, Table};
 use crate::ids::StreamId;
 use crate::seglog::batch::FrameBatch;
@@ -16,8 +18,9 @@ use crate::stages::spool::SpoolError;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 /// A segment of the spool, as its readers need to know it.
 #[derive(Clone, Debug)]
@@ -31,10 +34,18 @@ struct SegmentEntry {
     streams: HashMap<StreamId, (u64, u64)>,
     /// Time of draining of its first frame, nanoseconds since 1970; 0 if it has none.
     oldest: u64,
+    /// The same of its last one.
+    newest: u64,
+    /// Bytes of its file, once nobody writes to it any more.
+    bytes: u64,
+    /// It holds records: it is not what is left of a segment that was dropped, or of one that was begun and not used.
+    has_records: bool,
     /// Its checkpoint is known to be on disk, so that older segments are not needed to explain the spool.
     explains: bool,
     /// A sync of it failed.
     failed: bool,
+    /// Whoever reads it holds a copy; true tells them that it is gone, and to let go of its file.
+    gone: Arc<AtomicBool>,
 }
 
 impl SegmentEntry {
@@ -45,9 +56,17 @@ impl SegmentEntry {
             open,
             streams: HashMap::new(),
             oldest: 0,
+            newest: 0,
+            bytes: 0,
+            has_records: false,
             explains: false,
             failed: false,
+            gone: Arc::default(),
         }
+    }
+
+    fn len(&self) -> u64 {
+        self.open.as_ref().map_or(self.bytes, |open| open.accepted())
     }
 }
 
@@ -77,6 +96,16 @@ struct IndexState {
     acked: HashMap<String, HashMap<StreamId, u64>>,
     /// Counts deletions, so that shippers notice.
     deletions: u64,
+    /// How long a delivered segment stays after its last frame, nanoseconds.
+    retain: u64,
+    /// All segments below this number were delivered.
+    delivered_below: u64,
+    /// Bytes of those.
+    delivered_bytes: u64,
+    /// Bytes of all segments but the newest.
+    closed_bytes: u64,
+    /// Files that are deleted and that a shipper still had open: their bytes, and the sign that it let go.
+    leaving: Vec<(u64, Weak<AtomicBool>)>,
     /// The segment that could not be deleted, and was reported.
     undeletable: Option<u64>,
     watches: Vec<Arc<Watch>>,
@@ -108,6 +137,8 @@ pub struct SegmentAt {
     pub limit: u64,
     /// Whether more will be appended.
     pub is_active: bool,
+    /// To be held as long as its file is open. True: it was deleted, and its room is wanted.
+    pub gone: Arc<AtomicBool>,
 }
 
 impl SpoolIndex {
@@ -153,6 +184,7 @@ impl SpoolIndex {
             epoch: entry.epoch,
             limit: entry.open.as_ref().map_or(u64::MAX, |open| open.accepted()),
             is_active: Some(*number) == newest,
+            gone: Arc::clone(&entry.gone),
         })
     }
 
@@ -208,6 +240,7 @@ impl SpoolIndex {
         for segment in segments {
             state.index_segment(segment)?;
         }
+        state.count_closed();
         Ok(Self {
             state: Mutex::new(state),
             appended: AtomicU64::new(0),
@@ -222,7 +255,14 @@ impl SpoolIndex {
     /// The drainer has begun `segment`.
     pub(super) fn enter_segment(&self, segment: &Arc<OpenSegment>, epoch: u64) {
         let entry = SegmentEntry::new(segment.file.path().to_owned(), epoch, Some(Arc::clone(segment)));
-        self.lock().segments.insert(segment.number, entry);
+        let mut state = self.lock();
+        state.segments.insert(segment.number, entry);
+        state.count_closed();
+    }
+
+    /// Keeps delivered segments for `retain` after their last frame.
+    pub(super) fn set_retain(&self, retain: Duration) {
+        self.lock().retain = u64::try_from(retain.as_nanos()).unwrap_or(u64::MAX);
     }
 
     /// The drainer has appended `batch` to segment `number`: wakes the shippers that wait for so much.
@@ -234,7 +274,7 @@ impl SpoolIndex {
             .filter(|frame| frame.header.kind.takes_positions())
         {
             let header = &frame.header;
-            state.add_range(number, header.stream, header.start, header.end, header.time);
+            state.add_range(number, header);
         }
         let appended = self.appended.fetch_add(batch.len() as u64, Ordering::SeqCst) + batch.len() as u64;
         self.wake(&state.watches, appended);
@@ -254,6 +294,7 @@ impl SpoolIndex {
                 }
             }
         }
+        state.count_closed();
         Ok(())
     }
 
@@ -302,6 +343,7 @@ impl SpoolIndex {
                     .as_ref()
                     .is_some_and(|open| open.durable() >= open.accepted())
             {
+                segment.bytes = segment.len();
                 segment.open = None;
             }
         }
@@ -322,10 +364,30 @@ impl IndexState {
 
     fn remove_segment(&mut self, number: u64) {
         if let Some(segment) = self.segments.remove(&number) {
-            for stream in segment.streams.keys() {
-                self.lies_in_one_less(*stream);
-            }
+            self.let_go_of(&segment);
         }
+        self.count_closed();
+    }
+
+    /// A segment is not there any more: its room is free once those who read it have closed it.
+    fn let_go_of(&mut self, segment: &SegmentEntry) {
+        for stream in segment.streams.keys() {
+            self.lies_in_one_less(*stream);
+        }
+        segment.gone.store(true, Ordering::Release); // pairs with the Acquire of the cursor that lets go
+        self.leaving.retain(|(_, held)| held.strong_count() > 0);
+        // One count is the entry's own, which goes now.
+        if Arc::strong_count(&segment.gone) > 1 {
+            self.leaving.push((segment.len(), Arc::downgrade(&segment.gone)));
+        }
+    }
+
+    fn count_closed(&mut self) {
+        let newest = self.segments.keys().next_back().copied();
+        let closed = self.segments.iter().filter(|(number, _)| Some(**number) != newest);
+        self.closed_bytes = closed.map(|(_, segment)| segment.len()).sum();
+        let delivered = self.segments.range(..self.delivered_below);
+        self.delivered_bytes = delivered.map(|(_, segment)| segment.len()).sum();
     }
 
     fn lies_in_one_less(&mut self, stream: StreamId) {
@@ -342,13 +404,22 @@ impl IndexState {
         }
     }
 
-    fn add_range(&mut self, number: u64, stream: StreamId, start: u64, end: u64, time: u64) {
+    fn add_range(&mut self, number: u64, header: &FrameHeader) {
+        let FrameHeader {
+            stream,
+            start,
+            end,
+            time,
+            ..
+        } = *header;
         let Some(segment) = self.segments.get_mut(&number) else {
             return;
         };
         if segment.oldest == 0 {
             segment.oldest = time;
         }
+        segment.newest = segment.newest.max(time);
+        segment.has_records |= header.kind == Kind::Data;
         let range = segment.streams.entry(stream).or_insert_with(|| {
             *self.lies_in.entry(stream).or_default() += 1;
             (start, end)
@@ -378,6 +449,7 @@ impl IndexState {
             Err(_) => return Ok(()), // recovery has reported it; it stays where it is
         };
         let mut entry = SegmentEntry::new(segment.path.clone(), reader.header().epoch, None);
+        entry.bytes = std::fs::metadata(&segment.path).map_or(0, |file| file.len()); // gone since: nothing
         // Recovery has synced the last of these; a later one that explains is all that a deletion asks for.
         let head = reader.checkpoint()?;
         entry.explains = matches!(head, Head::Whole(_));
@@ -392,8 +464,7 @@ impl IndexState {
             if let Event::Frame(found) = event
                 && matches!(found.header.kind, Kind::Data | Kind::Gap | Kind::End)
             {
-                let header = found.header;
-                self.add_range(segment.number, header.stream, header.start, header.end, header.time);
+                self.add_range(segment.number, &found.header);
             }
             Ok(true)
         })?;

@@ -84,6 +84,9 @@ impl<'a> Connection<'a> {
             if self.shipper.stop.is_set() {
                 return Ok(());
             }
+            if self.cursor.let_go() {
+                self.pending = None;
+            }
             self.forget()?;
             let seen = self.shipper.index.appended();
             let more = self.fill()?;
@@ -215,6 +218,10 @@ impl<'a> Connection<'a> {
                 self.add_gap(header.stream, from, header.start)?;
                 self.pending = Some(frame);
             }
+            Verdict::Send { .. } if header.kind == Kind::Gap && header.start < self.ship.has(header.stream) => {
+                self.add_rest_of_gap(&frame)?;
+                self.cursor.passed(&frame)?;
+            }
             Verdict::Send { attach } => {
                 if !self.parcel.takes(&header) {
                     self.send_parcel()?;
@@ -282,6 +289,25 @@ impl<'a> Connection<'a> {
         let mut header = FrameHeader::plain(Kind::Gap, &body).of_stream(stream, from, to);
         header.time = crate::os::clock::now_ns();
         let (attach, attach_body) = self.attach(stream, from);
+        self.add(&attach, &attach_body)?;
+        self.add(&header, &body)?;
+        self.ship.sent(&header);
+        Ok(())
+    }
+
+    /// Of a GAP the receiver has the first positions, from before their records were dropped. How much is in the rest nobody counted.
+    fn add_rest_of_gap(&mut self, frame: &SpoolFrame) -> Result<(), Ended> {
+        let FrameHeader { stream, end, .. } = *frame.header();
+        let mut raw = Vec::new();
+        let sound = self.cursor.raw(frame, &mut raw)?;
+        let reason = match Gap::decode(&raw) {
+            Ok(gap) if sound => gap.reason,
+            _ => GapReason::SpoolDamaged,
+        };
+        let body = Gap::because(reason).encode();
+        let mut header = FrameHeader::plain(Kind::Gap, &body).of_stream(stream, self.ship.has(stream), end);
+        header.time = frame.header().time;
+        let (attach, attach_body) = self.attach(stream, header.start);
         self.add(&attach, &attach_body)?;
         self.add(&header, &body)?;
         self.ship.sent(&header);

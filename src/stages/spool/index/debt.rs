@@ -1,8 +1,9 @@
 //! The debt of a spool: who is owed which of its segments, what was acknowledged, and the deletion of what nobody needs any more.
 
 use super::{IndexState, SegmentEntry, SpoolIndex};
+use crate::formats::frame::END_SPAN;
 use crate::ids::StreamId;
-use crate::os::disk;
+use crate::os::{clock, disk};
 use std::collections::{HashMap, HashSet};
 use tracing::warn;
 
@@ -62,12 +63,12 @@ impl SpoolIndex {
             let place = known.entry(*stream).or_default();
             *place = (*place).max(*position);
         }
-        state.delete_delivered();
+        state.delete_delivered(clock::now_ns());
     }
 
     /// Deletes the segments that nobody needs any more.
     pub fn delete_delivered(&self) {
-        self.lock().delete_delivered();
+        self.lock().delete_delivered(clock::now_ns());
     }
 
     /// What `destination` acknowledged, by stream.
@@ -134,7 +135,13 @@ impl SpoolIndex {
                             .get(destination)
                             .and_then(|acked| acked.get(stream))
                             .copied();
-                        bytes += end.saturating_sub(acked.unwrap_or(0).max(*start));
+                        let lacks = end.saturating_sub(acked.unwrap_or(0).max(*start));
+                        // Of a segment that was dropped there is but the word that it was.
+                        bytes += if segment.has_records {
+                            lacks
+                        } else {
+                            lacks.min(END_SPAN)
+                        };
                     }
                 }
                 let entry = all.entry(destination.clone()).or_default();
@@ -160,7 +167,7 @@ impl SpoolIndex {
 }
 
 impl IndexState {
-    fn is_owed(&self, destination: &str, segment: &SegmentEntry, stream: StreamId) -> bool {
+    pub(super) fn is_owed(&self, destination: &str, segment: &SegmentEntry, stream: StreamId) -> bool {
         let names = |epoch| {
             self.owed_to
                 .get(&epoch)
@@ -170,7 +177,7 @@ impl IndexState {
     }
 
     /// Those that may be owed something of `segment`.
-    fn owed_destinations(&self, segment: &SegmentEntry) -> HashSet<&String> {
+    pub(super) fn owed_destinations(&self, segment: &SegmentEntry) -> HashSet<&String> {
         let now = self.owed_to.get(&self.epoch).into_iter().flatten();
         let then = self.owed_to.get(&segment.epoch).into_iter().flatten();
         now.chain(then).collect()
@@ -190,27 +197,54 @@ impl IndexState {
         })
     }
 
-    fn is_delivered(&self, segment: &SegmentEntry) -> bool {
+    pub(super) fn is_delivered(&self, segment: &SegmentEntry) -> bool {
         self.is_delivered_up_to(segment, None)
     }
 
-    /// Deletes from the oldest on. A segment that cannot be deleted stays, is reported once, and holds up those behind it, but not the shipping.
-    fn delete_delivered(&mut self) {
-        while let Some((number, segment)) = self.segments.first_key_value() {
-            let number = *number;
-            let explained = self.segments.range(number + 1..).any(|(_, later)| later.explains);
-            if !explained || !self.is_delivered(segment) {
-                return;
+    /// Deletes from the oldest on what is delivered and not retained any more. A segment that cannot be deleted stays, is reported once, and holds up
+    /// those behind it, but not the shipping.
+    pub(super) fn delete_delivered(&mut self, now: u64) {
+        self.note_delivered();
+        while let Some((_, segment)) = self.segments.first_key_value()
+            && segment.newest.saturating_add(self.retain) <= now
+            && self.delete_oldest()
+        {}
+    }
+
+    /// Deletes the oldest segment if it was delivered and a later one explains the spool without it. Says whether it did.
+    pub(super) fn delete_oldest(&mut self) -> bool {
+        let Some((number, segment)) = self.segments.first_key_value() else {
+            return false;
+        };
+        let number = *number;
+        if number >= self.delivered_below || !self.is_explained_without(number) {
+            return false;
+        }
+        if let Err(error) = disk::unlink(&segment.path) {
+            if self.undeletable != Some(number) {
+                warn!("{}", crate::exit::chain(&error));
+                self.undeletable = Some(number);
             }
-            if let Err(error) = disk::unlink(&segment.path) {
-                if self.undeletable != Some(number) {
-                    warn!("{}", crate::exit::chain(&error));
-                    self.undeletable = Some(number);
-                }
-                return;
-            }
-            self.remove_segment(number);
-            self.deletions += 1;
+            return false;
+        }
+        self.remove_segment(number);
+        self.deletions += 1;
+        true
+    }
+
+    pub(super) fn is_explained_without(&self, number: u64) -> bool {
+        // From the newest on: it is one of the last that is not synced yet.
+        self.segments.range(number + 1..).rev().any(|(_, later)| later.explains)
+    }
+
+    /// Looks how far segments were delivered. What was delivered stays so: positions that were acknowledged never shrink.
+    pub(super) fn note_delivered(&mut self) {
+        let newest = self.segments.keys().next_back().copied();
+        while let Some((number, segment)) = self.segments.range(self.delivered_below..).next()
+            && Some(*number) != newest
+            && self.is_delivered(segment)
+        {
+            (self.delivered_below, self.delivered_bytes) = (number + 1, self.delivered_bytes + segment.len());
         }
     }
 }
