@@ -53,6 +53,10 @@ chaos *ARGUMENTS:
     cargo build --release
     scripts/chaos/kill-sender.sh "$@"
 
+# Kills everything at random for some minutes, and compares
+soak *ARGUMENTS:
+    scripts/chaos/soak.sh "$@"
+
 # Writes manual pages and completions anew, from the command line's definition and docs/FORMATS.md
 man:
     cargo xtask manual

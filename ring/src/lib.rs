@@ -44,7 +44,8 @@ pub mod group;
 pub mod header;
 pub mod layout;
 pub mod limits;
-mod mutant;
+#[doc(hidden)]
+pub mod mutant;
 pub mod owner;
 pub mod payload;
 pub mod reader;

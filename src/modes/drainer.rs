@@ -21,6 +21,7 @@ use crate::seglog::batch::FrameBatch;
 use crate::seglog::writer::AppendError;
 use crate::stages::drain::{Drain, Plan};
 use hog_ring::doorbell::Doorbell;
+use hog_ring::mutant;
 use log::{GroupLog, Notice};
 use opening::OpenedRings;
 use rings::RingSet;
@@ -222,6 +223,9 @@ impl<L: GroupLog> Drainer<L> {
         if self.batch.is_empty() {
             return Ok(0);
         }
+        if mutant::on("advance-before-append") {
+            self.advance_heads();
+        }
         let mut said = false;
         while let Err(error) = self.log.append(&mut self.batch) {
             self.say_what_the_log_says();
@@ -245,11 +249,7 @@ impl<L: GroupLog> Drainer<L> {
         if said {
             info!("group {}: the {} takes records again", self.group, L::NAME);
         }
-        for (stream, to) in self.advances.drain(..) {
-            if let Some(ring) = self.rings.get(stream) {
-                ring.reader.advance(to);
-            }
-        }
+        self.advance_heads();
         let ended: Vec<_> = self
             .rings
             .iter()
@@ -286,6 +286,14 @@ impl<L: GroupLog> Drainer<L> {
                     warn!("{object}: {words}");
                     self.recorder.loss(&object, &words);
                 }
+            }
+        }
+    }
+
+    fn advance_heads(&mut self) {
+        for (stream, to) in self.advances.drain(..) {
+            if let Some(ring) = self.rings.get(stream) {
+                ring.reader.advance(to);
             }
         }
     }

@@ -20,6 +20,7 @@ use crate::seglog::batch::FrameBatch;
 use crate::seglog::reader::SegmentError;
 use crate::seglog::recovery;
 use crate::seglog::writer::{AppendError, Durability, LogIdentity, OpenSegment, SegmentLog};
+use hog_ring::mutant;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -134,7 +135,8 @@ impl Archive {
             .table()
             .streams
             .iter()
-            .filter(|(_, stream)| stream.sender == hello.sender && stream.state != StreamState::Forgotten);
+            .filter(|(_, stream)| stream.sender == hello.sender && stream.state != StreamState::Forgotten)
+            .filter(|_| !mutant::on("receiver-without-dedup"));
         Ok(mine
             .map(|(id, stream)| Held {
                 stream: *id,
@@ -175,6 +177,9 @@ impl Archive {
             );
             self.append(&mut batch)?;
         }
+        if mutant::on("receiver-without-dedup") {
+            return Ok(header.start);
+        }
         Ok(self
             .log
             .table()
@@ -192,7 +197,12 @@ impl Archive {
             let directory = self.log.directory().to_owned();
             self.roll_into(&directory)?;
         }
-        self.log.append(batch)
+        self.log.append(batch)?;
+        if mutant::on("ended-stream-forgotten") {
+            let streams = &mut self.log.table_mut().streams;
+            streams.retain(|_, stream| stream.state != StreamState::Ended);
+        }
+        Ok(())
     }
 
     /// Promises connection `token` an acknowledgement of what the archive has of `stream`, once it is synced.

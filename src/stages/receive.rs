@@ -5,6 +5,7 @@
 
 use crate::formats::table::{Applied, ApplyError, Sender};
 use crate::formats::wire::{Hello, Refuse, RefuseCode};
+use hog_ring::mutant;
 use hog_ring::record::{BadRecord, Walk};
 use thiserror::Error;
 
@@ -76,6 +77,7 @@ pub enum Verdict {
 /// When the sender is ahead of us or sends what it never attached: it has to start again at WELCOME.
 pub fn judge_frame(applied: Result<Applied, ApplyError>) -> Result<Verdict, ApplyError> {
     Ok(match applied? {
+        Applied::Known if mutant::on("receiver-without-dedup") => Verdict::Store,
         Applied::Known => Verdict::Drop,
         Applied::New => Verdict::Store,
         Applied::Overlap(from) => Verdict::StoreFrom(from),

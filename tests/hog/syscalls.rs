@@ -11,7 +11,7 @@
 use crate::arrived::{assert_equal, assert_stored_once};
 use crate::roles::{Process, Receiver};
 use crate::scene::{GROUP, Scene, wait_until, words};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -39,11 +39,19 @@ const CALLS: &[&str] = &[
     "fcntl",
 ];
 
-/// What is killed and shipped: a file that is logged in two runs, and the output of a program that has ended.
+/// Runs of the engine in which the second half of the file is logged.
+const PARTS: usize = 3;
+
+/// Those of them that matter on the segments of a log, where n leaves nothing out: whole logs of the calls that the database makes would else drown them.
+const CALLS_ON_SEGMENTS: &[&str] = &["pwrite64", "fdatasync", "openat"];
+
+/// What is shipped: a file that is logged in several runs, and the output of a program that has ended.
 struct Play {
     scene: Scene,
     file: PathBuf,
     lines: Vec<u8>,
+    /// So many bytes of them are logged before the play begins.
+    begun: usize,
     /// Each of its lines begins with a `p`, and none of the file's does.
     piped: Vec<u8>,
 }
@@ -61,6 +69,7 @@ impl Play {
         let half = lines[..30_000].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
         let play = Self {
             file: scene.file("input.log", &lines[..half]),
+            begun: half,
             scene,
             lines,
             piped,
@@ -70,19 +79,27 @@ impl Play {
         play
     }
 
-    /// Lets the file grow to all of it.
-    fn grow(&self) {
-        self.scene.file("input.log", &self.lines);
+    /// Lets the file grow to so many of its [`PARTS`], and the rest of a line.
+    fn grow(&self, parts: usize) {
+        let least = self.begun + (self.lines.len() - self.begun) * parts / PARTS;
+        let rest = self.lines[least..].iter().position(|byte| *byte == b'\n');
+        let end = rest.map_or(self.lines.len(), |rest| least + rest + 1);
+        self.scene.file("input.log", &self.lines[..end]);
     }
 
     /// Starts a sender that ends when all is drained and acknowledged.
-    fn drain(&self, receiver: &Receiver, killer: &[&OsStr]) -> Process {
+    fn drain(&self, receiver: &Receiver) -> Process {
+        self.sender(receiver, &[], &["--drain-and-exit"])
+    }
+
+    fn sender(&self, receiver: &Receiver, under: &[&OsStr], more: &[&str]) -> Process {
         let (spool, store) = (self.scene.path("spool"), self.scene.store());
         let mut arguments = words(&["batchsend", "-g", GROUP, "--to", &receiver.address, "-d"]);
         arguments.extend([spool.as_os_str(), OsStr::new("-m"), store.as_os_str()]);
         arguments.extend([OsStr::new("--shm-dir"), self.scene.shm_dir().as_os_str()]);
-        arguments.extend(words(&["--sync", "10ms", "--batch-time", "1ms", "--drain-and-exit"]));
-        self.scene.start_under(killer, "batchsend", &arguments)
+        arguments.extend(words(&["--sync", "10ms", "--batch-time", "1ms"]));
+        arguments.extend(words(more));
+        self.scene.start_under(under, "batchsend", &arguments)
     }
 
     /// That the archive has the pipe's lines, and the file's and then `more`, each once and in order, and nothing else; and that the pipe's
@@ -101,21 +118,40 @@ impl Play {
     }
 }
 
-/// The command that becomes what it runs (`-D`), and kills that at its `n`-th `call`; its own words go to `log`.
-fn killer(call: &str, n: u32, log: &Path) -> Vec<String> {
-    let inject = format!("inject={call}:signal=KILL:when={n}");
-    ["strace", "-D", "-f", "-qq", "-o"]
-        .into_iter()
-        .map(str::to_owned)
-        .chain([
-            log.display().to_string(),
-            "-e".into(),
-            format!("trace={call}"),
-            "-e".into(),
-            inject,
-        ])
-        .collect()
+/// The death of a role.
+#[derive(Clone, Copy)]
+struct Death {
+    call: &'static str,
+    /// At which of these calls.
+    n: u32,
+    /// Of calls on the log's segments alone.
+    on_segments: bool,
 }
+
+impl Death {
+    /// The command that becomes what it runs (`-D`) and kills that. `segments` is the directory of the log that the role writes.
+    fn strace(self, scene: &Scene, segments: &Path) -> Vec<OsString> {
+        let Self { call, n, on_segments } = self;
+        let mut words: Vec<OsString> = ["strace", "-D", "-f", "-qq", "-o"].map(OsString::from).to_vec();
+        words.push(scene.path("strace").into());
+        for words_of_e in [format!("trace={call}"), format!("inject={call}:signal=KILL:when={n}")] {
+            words.extend(["-e".into(), words_of_e.into()]);
+        }
+        if on_segments {
+            for number in 1..=SEGMENTS {
+                words.extend(["-P".into(), segments.join(format!("seg-{number:020}.hog")).into()]);
+            }
+        }
+        words
+    }
+}
+
+fn borrowed(words: &[OsString]) -> Vec<&OsStr> {
+    words.iter().map(OsString::as_os_str).collect()
+}
+
+/// More than any role begins here.
+const SEGMENTS: u32 = 6;
 
 /// Whether strace is there and may trace.
 fn can_trace() -> bool {
@@ -129,44 +165,48 @@ fn can_trace() -> bool {
     can
 }
 
-/// Plays `act` with a killer of each kind of call and growing n, until it says that nobody was killed.
-fn at_every_call(act: impl Fn(&[&OsStr]) -> bool) {
+/// Plays `act` with one death after the other, until it says that nobody died.
+fn at_every_call(act: impl Fn(Death) -> bool) {
     if !can_trace() {
         return;
     }
     let every = std::env::var_os("HOG_EVERY_SYSCALL").is_some();
-    let logs = tempfile::tempdir().unwrap();
+    let everywhere = CALLS.iter().map(|call| (*call, false));
+    let on_segments = CALLS_ON_SEGMENTS.iter().map(|call| (*call, true));
     let mut kills = 0;
-    for call in CALLS {
+    for (call, on_segments) in everywhere.chain(on_segments) {
         let mut n = 1;
         loop {
-            println!("killed at {call} number {n}:"); // shown if it fails
-            let killer = killer(call, n, &logs.path().join("strace"));
-            let killer: Vec<_> = killer.iter().map(OsStr::new).collect();
-            if !act(&killer) {
+            println!("killed at {call} number {n}, on segments alone: {on_segments}"); // shown if it fails
+            if !act(Death { call, n, on_segments }) {
                 break;
             }
             kills += 1;
-            n += if every { 1 } else { 1 + n / 2 };
+            n += if every || on_segments { 1 } else { 1 + n / 2 };
         }
-        println!("{call}: nobody is killed from number {n} on");
     }
+    println!("{kills} kills");
     assert!(kills > 10, "only {kills} kills");
 }
 
 #[test]
 fn an_engine_killed_at_any_system_call_loses_and_doubles_nothing() {
-    at_every_call(|killer| {
+    at_every_call(|death| {
         let play = Play::begin();
         let scene = &play.scene;
         let receiver = scene.receiver("recv");
-        play.grow();
+        play.grow(PARTS);
         // One ring is taken over, and one made.
         let inputs: [&Path; 2] = [&play.file, &scene.file("new.log", b"new\n")];
         let arguments = scene.engine_arguments(GROUP, &inputs);
-        let was_killed = scene.start_under(killer, "engine", &arguments).finish().code != Some(0);
+        let strace = death.strace(scene, scene.path("none").as_path());
+        let was_killed = scene
+            .start_under(&borrowed(&strace), "engine", &arguments)
+            .finish()
+            .code
+            != Some(0);
         scene.log(&inputs);
-        play.drain(&receiver, &[]).succeed();
+        play.drain(&receiver).succeed();
         play.assert_arrived(&receiver, b"new\n");
         was_killed
     });
@@ -174,14 +214,26 @@ fn an_engine_killed_at_any_system_call_loses_and_doubles_nothing() {
 
 #[test]
 fn a_sender_killed_at_any_system_call_loses_and_doubles_nothing() {
-    at_every_call(|killer| {
+    at_every_call(|death| {
         let play = Play::begin();
         let scene = &play.scene;
         let receiver = scene.receiver("recv");
-        let was_killed = play.drain(&receiver, killer).finish().code != Some(0);
-        play.grow();
-        scene.log(&[&play.file]);
-        play.drain(&receiver, &[]).succeed();
+        let strace = death.strace(scene, &scene.path("spool").join(GROUP));
+        let mut sender = play.sender(&receiver, &borrowed(&strace), &[]);
+        // Part by part, so that its drainer appends more often than its main thread does.
+        for part in 1..=PARTS {
+            play.grow(part);
+            scene.log(&[&play.file]);
+            wait_until("the rings are drained or the sender is dead", || {
+                let (tails, heads) = scene.progress();
+                !sender.is_running() || tails == heads
+            });
+        }
+        wait_until("the pipe's ring is gone or the sender is dead", || {
+            !sender.is_running() || scene.rings().len() == 1
+        });
+        let was_killed = end(&mut sender);
+        play.drain(&receiver).succeed();
         play.assert_arrived(&receiver, b"");
         was_killed
     });
@@ -189,29 +241,79 @@ fn a_sender_killed_at_any_system_call_loses_and_doubles_nothing() {
 
 #[test]
 fn a_receiver_killed_at_any_system_call_loses_and_doubles_nothing() {
-    at_every_call(|killer| {
+    at_every_call(|death| {
         let play = Play::begin();
         let scene = &play.scene;
         let mut receiver = scene.receiver("recv");
         // Something is stored already, so that it matters what a start finds.
-        play.drain(&receiver, &[]).succeed();
+        play.drain(&receiver).succeed();
         receiver.kill();
-        play.grow();
+        let strace = death.strace(scene, &receiver.archive.join(GROUP));
+        receiver.start_under(scene, &borrowed(&strace));
+        play.grow(PARTS);
         scene.log(&[&play.file]);
-        receiver.start_under(scene, killer);
-        let mut sender = play.drain(&receiver, &[]);
+        let mut sender = play.drain(&receiver);
         wait_until("the sender or the receiver ends", || {
             !sender.is_running() || !receiver.process().is_running()
         });
-        let was_killed = !receiver.process().is_running();
-        if was_killed {
-            receiver.start(scene);
-        } else {
-            receiver.process().terminate();
-            wait_until("the receiver ends", || !receiver.process().is_running());
-        }
+        let was_killed = end(receiver.process());
+        receiver.start(scene);
         sender.succeed();
         play.assert_arrived(&receiver, b"");
         was_killed
     });
+}
+
+/// Ends a process as a service manager would; whether it had been killed.
+fn end(process: &mut Process) -> bool {
+    if process.is_running() {
+        process.terminate();
+        wait_until("it ends", || !process.is_running());
+    }
+    process.ended().and_then(|status| status.code()) != Some(0)
+}
+
+#[test]
+fn what_cannot_be_synced_is_not_acknowledged() {
+    if !can_trace() {
+        return;
+    }
+    let scene = Scene::new();
+    let mut receiver = scene.receiver("recv");
+    receiver.kill();
+    let log = scene.path("strace");
+    // The first two syncs of each thread succeed: a connection needs them for the new segment and for who its sender is.
+    let mut strace = words(&["strace", "-D", "-f", "-qq", "-o", log.to_str().unwrap()]);
+    strace.extend(words(&[
+        "-e",
+        "trace=fdatasync",
+        "-e",
+        "inject=fdatasync:error=EIO:when=3+",
+    ]));
+    receiver.start_under(&scene, &strace);
+    let lines = scene.lines(400_000);
+    let file = scene.file("input.log", b"");
+    let _sender = scene.sender(&[&receiver.address]);
+    // Bit by bit, so that much is synced apart.
+    let mut end = 0;
+    let failed = |receiver: &mut Receiver| receiver.process().words().contains("sync");
+    while !failed(&mut receiver) && end < lines.len() {
+        end = (end + 20_000).min(lines.len());
+        std::fs::write(&file, &lines[..end]).unwrap();
+        scene.log(&[&file]);
+        wait_until("it is acknowledged or the receiver cannot sync", || {
+            scene.acked() || failed(&mut receiver)
+        });
+    }
+    assert!(
+        failed(&mut receiver),
+        "all was acknowledged, and nothing could be synced"
+    );
+    assert!(!scene.acked(), "what could not be synced was acknowledged");
+    receiver.kill();
+    receiver.start(&scene);
+    std::fs::write(&file, &lines).unwrap();
+    scene.log(&[&file]);
+    scene.wait_acked();
+    scene.assert_arrived(&receiver, &lines);
 }

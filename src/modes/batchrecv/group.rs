@@ -18,6 +18,7 @@ use crate::seglog::batch::FrameBatch;
 use crate::seglog::writer::AppendError;
 use crate::stages::archive::{Archive, ArchiveError, ArchivePattern};
 use crate::stages::receive::{self, LiveConnection};
+use hog_ring::mutant;
 use std::collections::HashMap;
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -298,7 +299,11 @@ impl GroupStore {
                 continue;
             };
             drop(state);
-            let synced = pending.segment.sync();
+            let synced = if mutant::on("ack-before-sync") {
+                Ok(0)
+            } else {
+                pending.segment.sync()
+            };
             let mut state = self.lock();
             match synced {
                 Ok(_) => {

@@ -8,6 +8,7 @@ use crate::formats::frame::{END_SPAN, FrameHeader, Kind};
 use crate::ids::StreamId;
 use crate::limits::APPEND_MAX;
 use crate::os::clock;
+use hog_ring::mutant;
 use hog_ring::reader::{Condemnation, Liveness, RingFault};
 use hogstat::RegionState;
 use std::time::{Duration, Instant};
@@ -58,6 +59,9 @@ impl<L: GroupLog> Drainer<L> {
     fn push_end(&mut self, stream: StreamId) {
         let Some(ring) = self.rings.get_mut(stream) else { return };
         ring.ending = true;
+        if mutant::on("unlink-before-end") {
+            let _ = ring.reader.unlink();
+        }
         let (records, bytes) = ring.reader.drops();
         let from = ring.drained;
         let body = End { records, bytes }.encode();

@@ -1,0 +1,71 @@
+//! Whether the tests would notice: with each mutant of the program, a test that guards the promise must fail.
+//!
+//! A mutant is one fault that the feature `mutants` compiles in and the environment variable `HOG_MUTANT` switches on. The program and its
+//! end-to-end tests are built with it once, in a target directory of their own, and each mutant meets the test that SAFETY.md names for it. Those of the
+//! ring are in `ring/tests/stepping/mutants.rs`.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+/// A mutant, and the test that must fail with it.
+const MUTANTS: &[(&str, &str)] = &[
+    (
+        "advance-before-append",
+        "syscalls::a_sender_killed_at_any_system_call_loses_and_doubles_nothing",
+    ),
+    ("ack-before-sync", "syscalls::what_cannot_be_synced_is_not_acknowledged"),
+    (
+        "no-recovery",
+        "syscalls::a_sender_killed_at_any_system_call_loses_and_doubles_nothing",
+    ),
+    (
+        "receiver-without-dedup",
+        "syscalls::a_receiver_killed_at_any_system_call_loses_and_doubles_nothing",
+    ),
+    (
+        "ended-stream-forgotten",
+        "ended::an_ended_stream_whose_acknowledgement_was_lost_is_not_shipped_again_after_a_roll",
+    ),
+    (
+        "unlink-before-end",
+        "syscalls::a_sender_killed_at_any_system_call_loses_and_doubles_nothing",
+    ),
+];
+
+#[test]
+fn each_mutant_of_the_program_is_caught() {
+    let unharmed = run("none", MUTANTS[1].1);
+    assert!(unharmed.status.success(), "without a mutant it must pass: {unharmed:?}");
+    let can_trace = !String::from_utf8_lossy(&unharmed.stderr).contains("skipped:");
+    for (mutant, test) in MUTANTS {
+        if test.starts_with("syscalls::") && !can_trace {
+            eprintln!("skipped: {mutant} is noticed only where strace is");
+            continue;
+        }
+        let output = run(mutant, test);
+        let words = String::from_utf8_lossy(&output.stdout);
+        assert!(!output.status.success(), "{mutant} was not caught by {test}");
+        assert!(
+            words.contains("panicked") || words.contains("FAILED"),
+            "{mutant}: {test} failed otherwise: {output:?}"
+        );
+        println!("{mutant}: caught by {test}");
+    }
+}
+
+/// Runs `test` against the program with `mutant`.
+fn run(mutant: &str, test: &str) -> Output {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("mutants");
+    Command::new(cargo)
+        .args(["test", "--quiet", "--locked", "--features", "mutants", "--test", "hog"])
+        .arg("--manifest-path")
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
+        .arg("--target-dir")
+        .arg(target)
+        .args(["--", "--nocapture", "--exact", test])
+        .env("HOG_MUTANT", mutant)
+        .output()
+        .expect("cargo runs")
+}
