@@ -182,6 +182,26 @@ pub fn make_directory(path: &Path) -> Result<(), DiskError> {
     }
 }
 
+/// Whether files can be made in `directory`, or it itself where it is not there yet. Nothing is made.
+///
+/// # Errors
+/// When the nearest directory on the way to it that there is cannot be written, or is none.
+pub fn can_write(directory: &Path) -> Result<(), DiskError> {
+    let is_there = |path: &&Path| fs::symlink_metadata(path).is_ok();
+    let nearest = directory
+        .ancestors()
+        .filter(|path| !path.as_os_str().is_empty())
+        .find(is_there);
+    let nearest = nearest.unwrap_or(Path::new("."));
+    if !fs::metadata(nearest).map_err(at("look at", nearest))?.is_dir() {
+        return Err(at("make files in", nearest)(io::ErrorKind::NotADirectory.into()));
+    }
+    let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+    let flags = rustix::fs::AtFlags::EACCESS;
+    rustix::fs::accessat(rustix::fs::CWD, nearest, access, flags)
+        .map_err(|error| at("make files in", nearest)(error.into()))
+}
+
 /// Writes a small file as a whole, or not at all: under another name, synced, renamed, and the directory synced.
 ///
 /// # Errors

@@ -86,6 +86,19 @@ impl DirectoryLock {
         }
     }
 
+    /// As [`holder_of`](Self::holder_of), but of a holder that was killed a moment ago its end is waited for.
+    #[must_use]
+    pub fn holder_for_long(directory: &Path) -> Option<String> {
+        let deadline = Instant::now() + GRACE;
+        loop {
+            let holder = Self::holder_of(directory)?;
+            if Instant::now() >= deadline {
+                return Some(holder);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Raises the spool's epoch in place, at least above `seen`, and syncs it. A spool without an identity gets one: `known`
     /// (from its segments), or a new one.
     ///

@@ -23,13 +23,7 @@ fn race(scene: &Scene, input: &Path) -> (Process, Process) {
 /// That `loser` left the ring to `winner` and said so.
 fn assert_left_to(winner: &mut Process, loser: Process) {
     let finished = loser.finish();
-    assert_eq!(finished.code, Some(3), "{}", finished.words);
-    assert!(
-        finished.words.contains(&winner.pid().to_string()),
-        "not {}: {}",
-        winner.pid(),
-        finished.words
-    );
+    finished.assert_refused(3, &[&winner.pid().to_string()]);
     assert!(winner.is_running(), "both gave up: {}", winner.words());
 }
 

@@ -60,6 +60,11 @@ impl Scene {
         draw(&mut self.chance.borrow_mut())
     }
 
+    /// The test's directory.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// A place in the test's directory.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)

@@ -11,6 +11,7 @@ use crate::exit::{ExitStatus, Failure, chain};
 use crate::formats::wire::RefuseCode;
 use crate::limits::{CONNECTIONS_MAX, GROUPS_MAX};
 use crate::modes::heartbeat::Hearts;
+use crate::modes::preflight;
 use crate::modes::recorder::Recorder;
 use crate::modes::service::Service;
 use crate::modes::stop::Stop;
@@ -110,15 +111,16 @@ pub fn run(options: &BatchrecvOptions) -> Result<ExitStatus, Failure> {
     process::raise_open_files();
     let service = Service::start(&stop).map_err(|error| Failure::of(&error))?;
     let base = options.pattern.base();
-    disk::make_directory(&base).map_err(|error| Failure::of(&error))?;
-    let archive_lock = DirectoryLock::take(&base).map_err(|error| lock_failure(&error))?;
-    let store = Store::open(&options.store, Role::Batchrecv)?;
+    preflight::directories([base.as_path(), &options.store])?;
     let listener = net::listen(&options.listen).map_err(|error| {
         Failure::new(
             ExitStatus::Failed,
             format!("cannot listen on {}: {error}", options.listen),
         )
     })?;
+    disk::make_directory(&base).map_err(|error| Failure::of(&error))?;
+    let archive_lock = DirectoryLock::take(&base).map_err(|error| lock_failure(&error))?;
+    let store = Store::open(&options.store, Role::Batchrecv)?;
     let address = listener.local_addr().map_err(|error| Failure::of(&error))?;
     let Store {
         stat, session, lock, ..

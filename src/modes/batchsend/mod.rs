@@ -13,6 +13,7 @@ use crate::formats::codec::Compression;
 use crate::formats::lock_record::SpoolIdentity;
 use crate::modes::drainer::thread::Surroundings;
 use crate::modes::drainer::{self, DrainerReport};
+use crate::modes::preflight;
 use crate::modes::recorder::{Acknowledged, Recorder};
 use crate::modes::service::Service;
 use crate::modes::stop::Stop;
@@ -106,6 +107,13 @@ pub fn run(options: &BatchsendOptions) -> Result<ExitStatus, Failure> {
     let stop = Stop::on_signals().map_err(|error| Failure::of(&error))?;
     process::raise_open_files();
     let service = Service::start(&stop).map_err(|error| Failure::of(&error))?;
+    preflight::rings(&options.shm_dir, &options.groups)?;
+    let spools: Vec<PathBuf> = options
+        .groups
+        .iter()
+        .map(|group| spool_directory(&options.spool, group))
+        .collect();
+    preflight::directories(spools.iter().map(PathBuf::as_path).chain([options.store.as_path()]))?;
     let mut store = Store::open(&options.store, Role::Batchsend)?;
     let mut opened = Vec::new();
     for group in &options.groups {

@@ -2,3 +2,5 @@
 //! nothing, and leaves nothing half made.
 
 mod command_line;
+mod mounts;
+mod places;
