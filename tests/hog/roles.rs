@@ -123,6 +123,13 @@ impl Process {
         self.ended().is_none()
     }
 
+    /// The most memory that it ever had at once, shared memory included, in KiB.
+    pub(crate) fn peak_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
     /// What it said on stderr so far.
     pub(crate) fn words(&self) -> String {
         let (path, from) = &self.stderr;

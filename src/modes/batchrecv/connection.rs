@@ -117,10 +117,12 @@ impl Connection {
                 "this receiver speaks version {} of the protocol, the sender version {version}",
                 wire::VERSION
             );
+            info!("connection from {remote}: refused: {words}");
             refuse(&stream, RefuseCode::Version, &words);
             return Ok(None);
         };
         if !hog_ring::is_group_name(&hello.group) || hello.group == LOCK {
+            info!("connection from {remote}: refused: it names a group {:?}", hello.group);
             refuse(&stream, RefuseCode::Group, "no group can be called that here");
             return Ok(None);
         }

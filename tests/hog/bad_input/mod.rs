@@ -3,4 +3,6 @@
 
 mod command_line;
 mod mounts;
+mod peers;
 mod places;
+mod rings;
