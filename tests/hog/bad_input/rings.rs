@@ -24,7 +24,7 @@ type Spoil = fn(&File);
 /// Writes into the identity of a ring, and its CRC anew: it is damaged on purpose.
 fn forge(ring: &File, at: u64, bytes: &[u8]) {
     ring.write_all_at(bytes, at).unwrap();
-    let mut identity = [0; IDENTITY_CRC_AT as usize];
+    let mut identity = [0; 136];
     ring.read_exact_at(&mut identity, 0).unwrap();
     ring.write_all_at(&crc32c::crc32c(&identity).to_le_bytes(), IDENTITY_CRC_AT)
         .unwrap();
@@ -85,7 +85,7 @@ fn files_that_are_no_sound_rings_are_reported_once_and_left_alone() {
         ("huge", |ring| forge(ring, CAPACITY_AT, &(1_u64 << 62).to_le_bytes())),
         ("odd", |ring| forge(ring, CAPACITY_AT, &100_000_u64.to_le_bytes())),
         ("longer-than-its-file", |ring| {
-            forge(ring, CAPACITY_AT, &(64_u64 << 20).to_le_bytes())
+            forge(ring, CAPACITY_AT, &(64_u64 << 20).to_le_bytes());
         }),
         ("truncated", |ring| ring.set_len(70_000).unwrap()),
         ("name", |ring| forge(ring, NAME_LEN_AT, &[255])),
