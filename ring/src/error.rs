@@ -101,7 +101,7 @@ pub enum Error {
     #[error("stopped while the ring was full")]
     Stopped,
     /// The reader gave the ring up. Its reason is a number of the format document.
-    #[error("the reader condemned the ring {} (reason {reason})", path.display())]
+    #[error("the reader condemned the ring {}, because {}", path.display(), condemned_for(*reason))]
     Condemned {
         /// The ring's file.
         path: PathBuf,
@@ -154,6 +154,15 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
+}
+
+/// In words, why a reader gave a ring up.
+fn condemned_for(reason: u32) -> String {
+    match reason {
+        1 => "its header or its positions make no sense".to_owned(),
+        2 => "its file shrank".to_owned(),
+        other => format!("of reason {other}, which this version does not know"),
+    }
 }
 
 impl Error {
