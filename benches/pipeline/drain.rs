@@ -41,7 +41,9 @@ pub(crate) fn measure() -> Outcome<Sample> {
         number += 1;
     }
     let reader = RingReader::open(&scene.ring()?)?;
+    scene.settle()?;
     let (bytes, draining) = drain(&scene, &reader, writer.tail())?;
+    scene.settle()?;
     let writing = write(&scene, bytes)?;
     let each = |time: Duration| time.as_secs_f64() * 1e6 / (bytes as f64 / 1e6);
     Ok(Sample {

@@ -1,6 +1,7 @@
 //! Directories of one round, on the disk and on tmpfs, which go with it.
 
 use super::Outcome;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -33,6 +34,11 @@ impl Scene {
     /// Where rings are.
     pub(crate) fn shm_dir(&self) -> &Path {
         self.rings.path()
+    }
+
+    /// Waits until nothing is left to be written to the disk: what was measured before must not slow down what comes next.
+    pub(crate) fn settle(&self) -> Outcome<()> {
+        Ok(rustix::fs::syncfs(File::open(self.directory.path())?)?)
     }
 
     /// The one ring that there is.

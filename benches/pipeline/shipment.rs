@@ -24,8 +24,10 @@ const LOOK: Duration = Duration::from_millis(5);
 pub(crate) fn measure(input: &Path) -> Outcome<Sample> {
     let scene = Scene::set()?;
     let megabytes = std::fs::metadata(input)?.len() as f64 / 1e6;
+    scene.settle()?;
     let shipped = ship(&scene, input)?;
     check_that_it_arrived(&scene, input)?;
+    scene.settle()?;
     let (compressing, writing) = (time_to_compress(input)?, time_to_write(&scene, input)?);
     let each = |time: Duration| time.as_secs_f64() * 1e6 / megabytes;
     let [engine, sender, receiver] = shipped.peaks_kib.map(|peak| peak as f64 / 1024.0);
