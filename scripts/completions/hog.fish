@@ -80,9 +80,9 @@ complete -c hog -n "__fish_hog_using_subcommand cat" -l stream -d 'Only records 
 complete -c hog -n "__fish_hog_using_subcommand cat" -l source -d 'Only records of this source; may be repeated' -r
 complete -c hog -n "__fish_hog_using_subcommand cat" -l since -d 'Only records of this moment or later' -r
 complete -c hog -n "__fish_hog_using_subcommand cat" -l until -d 'Only records before this moment' -r
-complete -c hog -n "__fish_hog_using_subcommand cat" -l color -d 'Whether text has colours' -r -f -a "auto\t''
-always\t''
-never\t''"
+complete -c hog -n "__fish_hog_using_subcommand cat" -l color -d 'Whether text has colours' -r -f -a "auto\t'On a terminal that shows them'
+always\t'Wherever it goes'
+never\t'Nowhere'"
 complete -c hog -n "__fish_hog_using_subcommand cat" -s f -l follow -d 'Go on with what is appended'
 complete -c hog -n "__fish_hog_using_subcommand cat" -s q -l quiet -d 'Say less: -q only warnings, -qq only errors'
 complete -c hog -n "__fish_hog_using_subcommand cat" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -4,7 +4,7 @@ use super::values::{moment, stream};
 use crate::exit::{ExitStatus, Failure};
 use crate::ids::StreamId;
 use crate::modes::cat::{self, CatFormat, CatOptions, Selection};
-use clap::{Args, ColorChoice};
+use clap::{Args, ColorChoice, ValueEnum};
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -29,12 +29,16 @@ pub(super) struct CatArgs {
     /// Only records of this stream; may be repeated
     ///
     /// A stream is all that one ring ever carried; `hog verify` lists them.
+    ///
+    /// The default is every stream, for most readers want all of a log.
     #[arg(long, value_name = "UUID", value_parser = stream)]
     stream: Vec<StreamId>,
     /// Only records of this source; may be repeated
     ///
     /// A source is the name of a producer's ring, as `hog verify` shows it; of lines that an engine logged also the canonical path of their file, or `-`
     /// for stdin.
+    ///
+    /// The default is every source, for most readers want all of a log.
     #[arg(long, value_name = "NAME")]
     source: Vec<String>,
     /// Only records of this moment or later
@@ -43,18 +47,43 @@ pub(super) struct CatArgs {
     /// (90s, 2h, 3d). A record without time counts as logged when it was drained from its ring.
     ///
     /// Segments that were finished more than an hour before are not read: the clocks of all hosts should agree within that.
+    ///
+    /// The default is the beginning: what is in the archive is worth reading.
     #[arg(long, value_name = "MOMENT", value_parser = moment)]
     since: Option<u64>,
     /// Only records before this moment
     ///
     /// Everything is read for it: what was logged long ago may have arrived late.
+    ///
+    /// The default is the end: what is in the archive is worth reading.
     #[arg(long, value_name = "MOMENT", value_parser = moment)]
     until: Option<u64>,
     /// Whether text has colours
     ///
     /// The default, auto, has them on a terminal alone, and heeds the variables NO_COLOR, CLICOLOR and CLICOLOR_FORCE.
     #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]
-    color: ColorChoice,
+    color: Color,
+}
+
+/// Whether text has colours.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Color {
+    /// On a terminal that shows them
+    Auto,
+    /// Wherever it goes
+    Always,
+    /// Nowhere
+    Never,
+}
+
+impl From<Color> for ColorChoice {
+    fn from(color: Color) -> Self {
+        match color {
+            Color::Auto => Self::Auto,
+            Color::Always => Self::Always,
+            Color::Never => Self::Never,
+        }
+    }
 }
 
 impl CatArgs {
@@ -70,7 +99,7 @@ impl CatArgs {
         cat::run(&CatOptions {
             paths: self.paths,
             format: self.format,
-            color: self.color,
+            color: self.color.into(),
             selection: Selection {
                 streams: self.stream,
                 sources: self.source,

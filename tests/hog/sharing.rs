@@ -57,7 +57,12 @@ impl Users {
     }
 
     fn engine(&self, user: u32, shared: &[&str], inputs: &[&Path], stdin: Stdio) -> Process {
+        let store = self.scene.path(&user.to_string()).join("engine-store");
         let mut arguments = self.scene.engine_arguments(GROUP, inputs);
+        // Each user's own: what one makes the others may not read.
+        if let Some(at) = arguments.iter().position(|argument| *argument == "-m") {
+            arguments[at + 1] = store.as_os_str();
+        }
         arguments.extend(words(shared));
         self.start(user, Some(SHARED_WITH), "engine", &arguments, stdin)
     }
