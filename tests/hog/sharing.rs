@@ -57,6 +57,10 @@ impl Users {
     }
 
     fn engine(&self, user: u32, shared: &[&str], inputs: &[&Path], stdin: Stdio) -> Process {
+        self.engine_of(user, Some(SHARED_WITH), shared, inputs, stdin)
+    }
+
+    fn engine_of(&self, user: u32, group: Option<u32>, shared: &[&str], inputs: &[&Path], stdin: Stdio) -> Process {
         let store = self.scene.path(&user.to_string()).join("engine-store");
         let mut arguments = self.scene.engine_arguments(GROUP, inputs);
         // Each user's own: what one makes the others may not read.
@@ -64,7 +68,7 @@ impl Users {
             arguments[at + 1] = store.as_os_str();
         }
         arguments.extend(words(shared));
-        self.start(user, Some(SHARED_WITH), "engine", &arguments, stdin)
+        self.start(user, group, "engine", &arguments, stdin)
     }
 
     fn sender(&self, receiver: &Receiver, more: &[&str]) -> Process {
@@ -204,10 +208,8 @@ fn who_is_no_member_of_the_group_cannot_share_with_it() {
     };
     let scene = &users.scene;
     let input = users.input(b"line\n");
-    let mut arguments = scene.engine_arguments(GROUP, &[&input]);
-    arguments.extend(words(&SHARED));
     let refused = users
-        .start(PRODUCER, None, "engine", &arguments, Stdio::null())
+        .engine_of(PRODUCER, None, &SHARED, &[&input], Stdio::null())
         .finish();
     assert_eq!(refused.code, Some(1), "{}", refused.words);
     assert!(
