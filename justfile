@@ -60,3 +60,7 @@ soak *ARGUMENTS:
 # Writes manual pages and completions anew, from the command line's definition and docs/FORMATS.md
 man:
     cargo xtask manual
+
+# Makes the Debian package, target/debian/*.deb; needs cargo-deb (cargo install cargo-deb --locked)
+deb:
+    cargo deb --locked
