@@ -135,6 +135,21 @@ fn an_engine_that_waits_for_room_is_well() {
     engine.succeed();
 }
 
+#[test]
+fn an_engine_that_follows_a_silent_file_is_well() {
+    let scene = Scene::new();
+    let input = scene.file("input.log", b"line\n");
+    let mut arguments = scene.engine_arguments(GROUP, &[&input]);
+    arguments.push("--follow".as_ref());
+    let (mut manager, mut engine) = Manager::starts(&scene, "engine", &arguments);
+    manager.hears("READY=1", 1);
+    manager.hears_status("1 file");
+    manager.hears("WATCHDOG=1", 5);
+    engine.terminate();
+    manager.hears("STOPPING=1", 1);
+    engine.succeed();
+}
+
 /// Holds one thread of a process up in each of its system calls, and nothing else of it; dropped, it lets go.
 struct Hold(Child);
 
