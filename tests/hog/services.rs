@@ -136,6 +136,23 @@ fn an_engine_that_waits_for_room_is_well() {
 }
 
 #[test]
+fn a_sender_that_waits_for_room_in_its_spool_is_well() {
+    let scene = Scene::new();
+    let input = scene.file("input.log", scene.lines(30 << 20));
+    let mut owned = sender_arguments(&scene, "127.0.0.1:9");
+    owned.extend(["--spool-max", "8MiB"].map(Into::into));
+    let arguments: Vec<_> = owned.iter().map(AsRef::<OsStr>::as_ref).collect();
+    let (mut manager, mut sender) = Manager::starts(&scene, "batchsend", &arguments);
+    manager.hears("READY=1", 1);
+    let _engine = scene.engine(&[&input]);
+    wait_until("the spool takes nothing more", || sender.words().contains("is full ("));
+    manager.hears("WATCHDOG=1", 5);
+    sender.terminate();
+    manager.hears("STOPPING=1", 1);
+    sender.succeed();
+}
+
+#[test]
 fn an_engine_that_follows_a_silent_file_is_well() {
     let scene = Scene::new();
     let input = scene.file("input.log", b"line\n");
