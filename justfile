@@ -48,10 +48,10 @@ bench *ARGUMENTS:
 demo *FILE:
     cargo run --release -- demo "$@"
 
-# Kills the sender ten times in a shipment and compares
-chaos *ARGUMENTS:
+# Kills roles ten times in a shipment and compares; SCENARIO is send, engine, receive or logging-process-and-send
+chaos SCENARIO="send" *ARGUMENTS:
     cargo build --release
-    scripts/chaos/kill-sender.sh "$@"
+    scripts/chaos/"$1"-failure.sh "${@:2}"
 
 # Kills everything at random for some minutes, and compares
 soak *ARGUMENTS:

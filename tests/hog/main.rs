@@ -7,6 +7,7 @@
 
 mod arrived;
 mod bad_input;
+mod chaos;
 mod contract;
 mod ended;
 mod faults;
