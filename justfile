@@ -57,6 +57,10 @@ chaos SCENARIO="send" *ARGUMENTS:
 soak *ARGUMENTS:
     scripts/chaos/soak.sh "$@"
 
+# Writes the header of the C library anew, from its source
+header:
+    HOG_UPDATE_HEADER=1 cargo test -p hog-ring-capi --test header
+
 # Writes manual pages and completions anew, from the command line's definition and docs/FORMATS.md
 man:
     cargo xtask manual

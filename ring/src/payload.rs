@@ -16,6 +16,7 @@ mod values;
 
 use crate::types::{TYPE_DEPTH_MAX, Type};
 
+pub use fields::type_of_arguments;
 #[cfg(feature = "derive")]
 pub use hog_ring_derive::Value;
 

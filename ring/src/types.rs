@@ -188,6 +188,11 @@ impl Type {
         Self::alias("uint128", Self::int128())
     }
 
+    /// A time in microseconds since 1970: another name for a `long`.
+    pub fn datetime() -> Self {
+        Self::alias("datetime", Self::long())
+    }
+
     /// An IEEE number of 32 bits.
     pub fn float() -> Self {
         Self::primitive("float")

@@ -19,6 +19,7 @@ mod follow_rotation;
 mod groups;
 mod help;
 mod kill;
+mod languages;
 mod life;
 mod moments;
 mod order;

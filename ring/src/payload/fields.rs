@@ -4,7 +4,11 @@ use super::{Fields, Output, Payload, Value, depth_above};
 use crate::types::{Field, Type};
 
 /// The type of a record whose arguments have `types`, and `names` as [`Fields::payload_type`] has them.
-fn payload_type_of(types: Vec<Type>, names: &[&str]) -> Type {
+///
+/// # Panics
+/// When `names` is neither empty nor as long as `types`.
+#[must_use]
+pub fn type_of_arguments(types: Vec<Type>, names: &[&str]) -> Type {
     assert!(
         names.is_empty() || names.len() == types.len(),
         "{} names for {} fields",
@@ -29,7 +33,7 @@ impl Fields for () {
     const COUNT: usize = 0;
 
     fn payload_type(names: &[&str]) -> Type {
-        payload_type_of(Vec::new(), names)
+        type_of_arguments(Vec::new(), names)
     }
 }
 
@@ -67,7 +71,7 @@ macro_rules! tuple_values {
             const COUNT: usize = $count;
 
             fn payload_type(names: &[&str]) -> Type {
-                payload_type_of(vec![$($element::value_type()),+], names)
+                type_of_arguments(vec![$($element::value_type()),+], names)
             }
         }
 
