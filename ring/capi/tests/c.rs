@@ -34,7 +34,11 @@ impl Scene {
 
     /// The program made of `source`; `None` if there is no compiler.
     fn compiled(&self, source: &str) -> Option<PathBuf> {
-        let (variable, default, standard) = match Path::new(source).extension().unwrap().to_str().unwrap() {
+        self.compiled_file(&Path::new(ROOT).join(source))
+    }
+
+    fn compiled_file(&self, source: &Path) -> Option<PathBuf> {
+        let (variable, default, standard) = match source.extension().unwrap().to_str().unwrap() {
             "c" => ("CC", "cc", "-std=gnu99"),
             _ => ("CXX", "c++", "-std=c++11"),
         };
@@ -48,7 +52,7 @@ impl Scene {
         let made = Command::new(compiler)
             .args([standard, "-Wall", "-Wextra", "-Werror", "-pedantic", "-I"])
             .arg(Path::new(ROOT).join("include"))
-            .arg(Path::new(ROOT).join(source))
+            .arg(source)
             .arg(library)
             .args(["-lpthread", "-ldl", "-lm", "-o"])
             .arg(&program)
@@ -161,6 +165,17 @@ fn the_example_in_cpp_logs_every_kind() {
         [0u8, 255].as_slice(),
     ));
     assert_eq!(bytes, [signed, unsigned, rest].concat());
+}
+
+#[test]
+fn the_program_in_the_readme_compiles() {
+    let scene = Scene::new();
+    let readme = std::fs::read_to_string(Path::new(ROOT).join("../../README.md")).unwrap();
+    let (_, rest) = readme.split_once("```c\n").unwrap();
+    let (program, _) = rest.split_once("```").unwrap();
+    let source = scene.files.path().join("readme.c");
+    std::fs::write(&source, format!("{program}\nint main(void) {{ return serve(); }}\n")).unwrap();
+    scene.compiled_file(&source);
 }
 
 #[test]
