@@ -41,14 +41,16 @@ int main(int argc, char **argv) {
     hog_options options = {0};
     hog_group *group;
     hog_writer *writer;
-    uint64_t first, number;
+    uint64_t first, number, count = 1000;
 
     if (argc < 2) {
-        fprintf(stderr, "usage: %s GROUP [SHM-DIR]\n", argv[0]);
+        fprintf(stderr, "usage: %s GROUP [SHM-DIR [COUNT]]\n", argv[0]);
         return 2;
     }
     if (argc > 2)
         options.shm_dir = argv[2];
+    if (argc > 3)
+        count = strtoull(argv[3], NULL, 10);
 
     /* Once for each call site. */
     must(HOG_STATEMENT(&started, "started", "$program runs, again: $again", started_fields), "define started");
@@ -63,7 +65,7 @@ int main(int argc, char **argv) {
     /* Committed when the call returns, whatever happens to this process. */
     must(HOG_LOG(writer, started, hog_text(argv[0]), hog_f64(0.5), hog_bool(first != 0)), "log");
 
-    for (number = first; number < first + 1000; number++) {
+    for (number = first; number < first + count; number++) {
         uint64_t next = number + 1;
 
         /* Both records and the state appear together, or none of them. */
@@ -73,7 +75,7 @@ int main(int argc, char **argv) {
         must(hog_set_state(writer, &next, sizeof next), "set the state");
         must(hog_commit(writer), "commit");
     }
-    printf("logged %" PRIu64 " to %" PRIu64 "\n", first, first + 999);
+    printf("logged %" PRIu64 " to %" PRIu64 "\n", first, first + count - 1);
 
     hog_writer_close(writer);
     hog_group_close(group);

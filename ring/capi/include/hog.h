@@ -12,8 +12,16 @@
  *         return fail(hog_last_error());
  *     HOG_LOG(writer, served, hog_text("/index.html"), hog_i32(200));
  *
- * Functions that can fail return HOG_OK or one of HOG_ERR_...; hog_last_error() has the words. A group and a
- * statement may be used by any number of threads, a writer by one at a time. Text is UTF-8.
+ * Functions that can fail return HOG_OK or one of HOG_ERR_...; hog_last_error() has the words of this thread's last
+ * failure. Text is UTF-8.
+ *
+ * Threads: a group and a statement may be used by any number at the same time. A writer may be handed from one thread to
+ * another, but only one may be in a call with it at any moment: best, each opens its own. Nobody notices if that rule is
+ * broken, and what the ring holds then is not to be relied on.
+ *
+ * Cost: a record of a text and two numbers took 45 ns where it was measured, and 25 ns with HOG_NO_TIMESTAMPS: the rest
+ * is for asking the clock. No lock, no allocation, no system call, except for a statement's first record in a ring, for
+ * one that is very long, for one that finds the ring full, and to wake a drainer that sleeps.
  *
  * Made by cbindgen from the source in ring/capi/src. Do not edit: `just header` makes it anew.
  */

@@ -26,3 +26,15 @@ mod pointer;
 pub mod statement;
 pub mod value;
 pub mod writer;
+
+/// What the header says of threads: groups and statements are for any number at the same time, a writer for one after the
+/// other.
+const _: () = {
+    const fn shared_by_threads<T: Send + Sync>() {}
+    const fn handed_over<T: Send>() {}
+    shared_by_threads::<hog_ring::Group>();
+    shared_by_threads::<group::hog_group>();
+    shared_by_threads::<statement::hog_statement>();
+    handed_over::<hog_ring::Writer>();
+    handed_over::<hog_ring::Transaction<'static>>();
+};

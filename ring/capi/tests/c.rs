@@ -17,6 +17,8 @@ use tempfile::TempDir;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
+type Logged = (Definition, Vec<u8>, Option<u64>);
+
 /// A directory for the program and one on tmpfs for its rings.
 struct Scene {
     files: TempDir,
@@ -62,11 +64,19 @@ impl Scene {
         Some(program)
     }
 
-    /// What is in the only ring: each record's statement, and its payload.
-    fn logged(&self) -> Vec<(Definition, Vec<u8>, Option<u64>)> {
-        let rings = ring_files(&hog_ring::group_dir(self.shm.path(), "g")).unwrap();
+    fn rings(&self) -> Vec<PathBuf> {
+        ring_files(&hog_ring::group_dir(self.shm.path(), "g")).unwrap()
+    }
+
+    /// What is in the only ring: each record's statement, its payload and its time.
+    fn logged(&self) -> Vec<Logged> {
+        let rings = self.rings();
         assert_eq!(rings.len(), 1, "{rings:?}");
-        let reader = RingReader::open(&rings[0]).unwrap();
+        Self::logged_in(&rings[0])
+    }
+
+    fn logged_in(ring: &Path) -> Vec<Logged> {
+        let reader = RingReader::open(ring).unwrap();
         let mut bytes = vec![0; usize::try_from(reader.tail(0).unwrap()).unwrap()];
         reader.copy(0, &mut bytes).unwrap();
         let mut definitions = HashMap::new();
@@ -176,6 +186,43 @@ fn the_program_in_the_readme_compiles() {
     let source = scene.files.path().join("readme.c");
     std::fs::write(&source, format!("{program}\nint main(void) {{ return serve(); }}\n")).unwrap();
     scene.compiled_file(&source);
+}
+
+#[test]
+fn threads_share_groups_and_statements_and_hand_writers_over() {
+    const THREADS: u64 = 8;
+    const RECORDS: u64 = 1000;
+    let scene = Scene::new();
+    let Some(program) = scene.compiled("tests/threads.c") else {
+        return;
+    };
+    succeeded(&Command::new(program).arg(scene.shm.path()).output().unwrap());
+    let mut rings: Vec<Vec<Vec<u8>>> = Vec::new();
+    for path in scene.rings() {
+        let logged = Scene::logged_in(&path);
+        assert!(logged.iter().all(|(definition, ..)| definition.name == "counted"));
+        rings.push(logged.into_iter().map(|(_, bytes, _)| bytes).collect());
+    }
+    // One ring for each thread, with all of its records in order, and one that they took turns at.
+    assert_eq!(rings.len() as u64, THREADS + 1);
+    for thread in 0..THREADS {
+        let own: Vec<_> = (0..RECORDS).map(|number| payload(&(thread, number))).collect();
+        assert_eq!(
+            rings.iter().filter(|found| **found == own).count(),
+            1,
+            "thread {thread}"
+        );
+    }
+    let shared = rings
+        .iter_mut()
+        .find(|found| found.len() as u64 == THREADS * RECORDS)
+        .unwrap();
+    let mut expected: Vec<_> = (0..THREADS)
+        .flat_map(|thread| (0..RECORDS).map(move |number| payload(&(thread, number))))
+        .collect();
+    shared.sort();
+    expected.sort();
+    assert_eq!(*shared, expected);
 }
 
 #[test]
