@@ -6,5 +6,6 @@
 pub mod archive;
 pub mod drain;
 pub mod receive;
+pub mod recovery;
 pub mod ship;
 pub mod spool;
