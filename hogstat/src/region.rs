@@ -191,9 +191,21 @@ impl Stat {
     /// # Errors
     /// See [`Error`].
     pub fn unfinished_regions(&self, group: &str) -> Result<Vec<Region>, Error> {
+        self.regions_in(group, "'open', 'adopted', 'kept'")
+    }
+
+    /// The same with those that are lost or abandoned: whoever finds their rings after all must know.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn regions_to_recover(&self, group: &str) -> Result<Vec<Region>, Error> {
+        self.regions_in(group, "'open', 'adopted', 'kept', 'lost', 'abandoned'")
+    }
+
+    fn regions_in(&self, group: &str, states: &str) -> Result<Vec<Region>, Error> {
         // Creation times count from boot, so they compare only within one.
         let sql = format!(
-            "SELECT {} FROM regions r WHERE group_name = ?1 AND state IN ('open', 'adopted', 'kept')
+            "SELECT {} FROM regions r WHERE group_name = ?1 AND state IN ({states})
               ORDER BY (SELECT min(id) FROM regions b WHERE b.boot = r.boot), created, id",
             Region::COLUMNS
         );

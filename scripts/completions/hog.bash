@@ -119,7 +119,7 @@ _hog() {
             return 0
             ;;
         hog__subcmd__batchsend)
-            opts="-g -d -m -q -h -V --group --to --dir --store-dir --batch-time --batch-size --compress --sync --spool-max --on-full --retain --drain-and-exit --shm-dir --shm-group --quiet --help --version"
+            opts="-g -d -m -q -h -V --group --to --dir --store-dir --batch-time --batch-size --compress --sync --spool-max --on-full --retain --recover --no-recovery --drain-and-exit --shm-dir --shm-group --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -179,6 +179,10 @@ _hog() {
                     ;;
                 --retain)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --recover)
+                    COMPREPLY=($(compgen -W "auto require off" -- "${cur}"))
                     return 0
                     ;;
                 --shm-dir)

@@ -61,8 +61,12 @@ complete -c hog -n "__fish_hog_using_subcommand batchsend" -l spool-max -d 'Byte
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l on-full -d 'What to do with records when the spool is full' -r -f -a "block\t'Let them wait, and then their producers'
 drop-oldest\t'Give them the place of the oldest, which are lost to the destinations that lack them, counted and marked by a GAP'"
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l retain -d 'How long segments stay that were delivered' -r
+complete -c hog -n "__fish_hog_using_subcommand batchsend" -l recover -d 'What to do with what earlier runs left' -r -f -a "auto\t'Recover what can be recovered, report the rest as lost, and go on'
+require\t'Refuse to start, and touch nothing, while anything cannot be recovered (exit 4)'
+off\t'Leave it for a later run, untouched'"
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l shm-dir -d 'Where rings are; it must be tmpfs' -r -F
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l shm-group -d 'Unix group, by name or number, that shares the rings' -r
+complete -c hog -n "__fish_hog_using_subcommand batchsend" -l no-recovery -d 'The same as --recover off'
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l drain-and-exit -d 'End once all found at the start is acknowledged'
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -s q -l quiet -d 'Say less: -q only warnings, -qq only errors'
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -s h -l help -d 'Print help (see more with \'--help\')'

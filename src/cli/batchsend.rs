@@ -7,6 +7,7 @@ use crate::formats::codec::Compression;
 use crate::limits;
 use crate::modes::batchsend::{self, BatchsendOptions};
 use crate::modes::store;
+use crate::stages::recovery::Policy;
 use crate::stages::spool::room::OnFull;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -18,6 +19,16 @@ enum OnFullArg {
     Block,
     /// Give them the place of the oldest, which are lost to the destinations that lack them, counted and marked by a GAP
     DropOldest,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum RecoverArg {
+    /// Recover what can be recovered, report the rest as lost, and go on
+    Auto,
+    /// Refuse to start, and touch nothing, while anything cannot be recovered (exit 4)
+    Require,
+    /// Leave it for a later run, untouched
+    Off,
 }
 
 #[derive(Debug, Args)]
@@ -96,6 +107,18 @@ pub(super) struct BatchsendArgs {
     /// The default keeps none: all that they hold is in the archives of the receivers.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = time)]
     retain: Duration,
+    /// What to do with what earlier runs left
+    ///
+    /// That is rings whose programs are gone, and what is in the spool and some destination lacks. With `off` both stay as they are, byte for byte, and
+    /// a later run delivers them late; only what living programs log goes on, from where it was left. Until then the room of what was left is not freed.
+    /// With `require` the sender does not start while anything is lost for good; a run without it records the loss.
+    ///
+    /// The default recovers all that can be, oldest first, beside what is logged meanwhile, and reports what cannot.
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]
+    recover: RecoverArg,
+    /// The same as --recover off
+    #[arg(long, conflicts_with = "recover")]
+    no_recovery: bool,
     /// End once all found at the start is acknowledged
     ///
     /// Every ring found is drained to where it ended then; programs that go on logging do not hold it up.
@@ -133,6 +156,12 @@ impl BatchsendArgs {
                 OnFullArg::DropOldest => OnFull::DropOldest,
             },
             retain: self.retain,
+            recover: match self.recover {
+                _ if self.no_recovery => Policy::Off,
+                RecoverArg::Auto => Policy::Auto,
+                RecoverArg::Require => Policy::Require,
+                RecoverArg::Off => Policy::Off,
+            },
             drain_and_exit: self.drain_and_exit,
         })
     }

@@ -65,6 +65,8 @@ pub enum GapReason {
     SpoolDamaged = 3,
     /// Dropped to make room.
     Dropped = 4,
+    /// A person gave it up.
+    Abandoned = 5,
 }
 
 impl GapReason {
@@ -76,6 +78,7 @@ impl GapReason {
             Self::Condemned => "ring condemned",
             Self::SpoolDamaged => "no longer in the spool",
             Self::Dropped => "dropped to make room",
+            Self::Abandoned => "given up by a person",
         }
     }
 }
@@ -122,11 +125,12 @@ impl Gap {
             2 => GapReason::Condemned,
             3 => GapReason::SpoolDamaged,
             4 => GapReason::Dropped,
+            5 => GapReason::Abandoned,
             found => {
                 return Err(BodyError::Bound {
                     what: "reason",
                     found: found.into(),
-                    most: 4,
+                    most: 5,
                 });
             }
         };

@@ -6,6 +6,7 @@
 
 mod ends;
 mod find;
+pub mod inheritance;
 pub mod log;
 pub mod opening;
 pub mod rings;
@@ -22,6 +23,7 @@ use crate::seglog::writer::AppendError;
 use crate::stages::drain::{Drain, Plan};
 use hog_ring::doorbell::Doorbell;
 use hog_ring::mutant;
+use inheritance::Inheritance;
 use log::{GroupLog, Notice};
 use opening::OpenedRings;
 use rings::RingSet;
@@ -64,6 +66,8 @@ pub struct Drainer<L> {
     doorbell: Doorbell,
     /// Of the ring directory: held as long as anybody drains it.
     lock: Arc<DirectoryLock>,
+    /// What earlier sessions left.
+    inherited: Arc<Inheritance>,
     drain: Drain,
     batch: FrameBatch,
     /// Heads to advance once the batch is in the log.
@@ -87,6 +91,7 @@ impl<L: GroupLog> Drainer<L> {
         group: &str,
         log: L,
         rings: OpenedRings,
+        inherited: Arc<Inheritance>,
         recorder: Recorder,
         report: Arc<DrainerReport>,
         stop: Stop,
@@ -95,9 +100,10 @@ impl<L: GroupLog> Drainer<L> {
         Self {
             group: group.to_owned(),
             log,
-            rings: RingSet::new(&rings.directory),
+            rings: RingSet::new(&rings.directory).leaving(inherited.left.clone()),
             doorbell: rings.doorbell,
             lock: rings.lock,
+            inherited,
             drain: Drain::default(),
             batch: FrameBatch::default(),
             advances: Vec::new(),
@@ -125,6 +131,7 @@ impl<L: GroupLog> Drainer<L> {
             &self.group,
             log,
             rings,
+            Arc::clone(&self.inherited),
             self.recorder.clone(),
             Arc::clone(&self.report),
             self.stop.clone(),

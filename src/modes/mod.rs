@@ -10,6 +10,7 @@ pub mod engine;
 pub mod heartbeat;
 pub mod preflight;
 pub mod recorder;
+pub mod recover;
 pub mod service;
 pub mod status;
 pub mod stop;

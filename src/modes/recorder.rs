@@ -4,7 +4,7 @@
 use crate::modes::stop::Stop;
 use crate::os::clock;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
-use hogstat::{NewRegion, RegionState, SenderStatus, SessionId, Stat};
+use hogstat::{NewRegion, RecoveryOutcome, RegionState, SenderStatus, SessionId, Stat};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,6 +37,7 @@ pub struct RegionMet {
 enum Note {
     Region(RegionMet),
     RegionState(Uuid, RegionState, u64),
+    Recovered(Uuid, String, u64),
     Sender(String, String, SenderStatus),
     Connection {
         remote: String,
@@ -106,6 +107,11 @@ impl Recorder {
     /// A ring's state changed.
     pub fn region_state(&self, ring: Uuid, state: RegionState, position: u64) {
         self.note(Note::RegionState(ring, state, position));
+    }
+
+    /// What earlier sessions left of a ring for a destination, up to `position`, is on its disk.
+    pub fn recovered(&self, ring: Uuid, address: &str, position: u64) {
+        self.note(Note::Recovered(ring, address.to_owned(), position));
     }
 
     /// A destination's state changed.
@@ -215,6 +221,9 @@ impl Writer {
                 stat.register_region(session, &region, now)
             }
             Note::RegionState(ring, state, position) => stat.region_state(session, *ring, *state, *position, now),
+            Note::Recovered(ring, address, position) => stat
+                .end_recovery(session, *ring, address, *position, RecoveryOutcome::Delivered, now)
+                .map(drop),
             Note::Sender(group, address, status) => stat.sender_state(session, group, address, *status, now),
             Note::Connection {
                 remote,

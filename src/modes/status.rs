@@ -1,5 +1,9 @@
 //! `hog status`: what a role is doing, from hogstat.db, the rings and the spools. It takes no lock and changes nothing, so it may be asked at any time.
 
+mod recoveries;
+
+pub use recoveries::RecoveryStatus;
+
 use crate::exit::{ExitStatus, Failure};
 use crate::modes::store::{DATABASE, database_failure};
 use crate::os::clock;
@@ -49,6 +53,8 @@ pub struct Status {
     pub sessions: Vec<SessionStatus>,
     /// Rings that are not finished, and those that were lost.
     pub regions: Vec<RegionStatus>,
+    /// What earlier sessions left, as far as it is not recovered, and the latest that was.
+    pub recoveries: Vec<RecoveryStatus>,
     /// Latest faults.
     pub faults: Vec<FaultStatus>,
 }
@@ -175,6 +181,7 @@ pub fn look(options: &StatusOptions) -> Result<Status, Failure> {
         groups,
         sessions: overview.sessions.iter().map(session_status).collect(),
         regions: overview.regions.iter().map(region_status).collect(),
+        recoveries: overview.recoveries.iter().map(RecoveryStatus::of).collect(),
         faults: overview.faults.iter().map(fault_status).collect(),
     })
 }
@@ -365,6 +372,9 @@ fn text_of(status: &Status) -> String {
             "ring {} of group {}: {}, position {}",
             region.name, region.group, region.state, region.position
         );
+    }
+    for recovery in &status.recoveries {
+        let _ = writeln!(text, "{}", recovery.in_words());
     }
     for session in &status.sessions {
         let ended = session

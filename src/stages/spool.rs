@@ -14,7 +14,7 @@ pub mod reserve;
 pub mod room;
 
 pub use full::Notice;
-pub use index::{SegmentAt, SpoolIndex, Unacknowledged, Watch};
+pub use index::{OwedRange, SegmentAt, SpoolIndex, Unacknowledged, Watch};
 
 use crate::formats::lock_record::SpoolIdentity;
 use crate::formats::segment::LogRole;

@@ -74,6 +74,7 @@ struct Status {
     groups: Vec<Group>,
     sessions: Vec<Session>,
     regions: Vec<Region>,
+    recoveries: Vec<Recovery>,
     faults: Vec<Fault>,
 }
 
@@ -121,6 +122,21 @@ struct Region {
     name: String,
     state: String,
     position: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Recovery {
+    ring: String,
+    group: String,
+    destination: String,
+    left_by: String,
+    session: String,
+    from: u64,
+    to: u64,
+    outcome: String,
+    began: String,
+    ended: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -294,6 +310,33 @@ fn what_is_printed_as_json_is_what_is_described() {
     );
     hold::<Region>("Region of status", &all("regions").iter().collect::<Vec<_>>(), &[]);
     hold::<Fault>("Fault of status", &all("faults").iter().collect::<Vec<_>>(), &[]);
+}
+
+/// What one sender left for a receiver that was away, and for nobody.
+#[test]
+fn recoveries_are_printed_as_described_while_they_last_and_when_they_are_over() {
+    let scene = Scene::new();
+    let mut receiver = scene.receiver("recv");
+    receiver.kill();
+    let to = [receiver.address.clone(), "127.0.0.1:9".to_owned()];
+    let to = to.each_ref().map(String::as_str);
+    let mut sender = scene.sender(&to);
+    scene.log(&[&scene.file("input.log", b"line\n")]);
+    wait_until("it is spooled", || {
+        scene
+            .status()
+            .is_some_and(|status| status["groups"][0]["spool_bytes"] != 0)
+    });
+    sender.kill();
+    receiver.start(&scene);
+    let _sender = scene.sender(&to);
+    let recoveries = || scene.status().unwrap()["recoveries"].as_array().unwrap().clone();
+    wait_until("one of two recoveries is over", || {
+        let recoveries = recoveries();
+        let delivered = |recovery: &&Value| recovery["outcome"] == "delivered";
+        recoveries.len() == 2 && recoveries.iter().filter(delivered).count() == 1
+    });
+    hold::<Recovery>("Recovery of status", &recoveries().iter().collect::<Vec<_>>(), &[]);
 }
 
 #[test]

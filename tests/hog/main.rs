@@ -25,6 +25,7 @@ mod moments;
 mod order;
 mod producers;
 mod proxy;
+mod recovery;
 mod refusals;
 mod roles;
 mod room;

@@ -4,6 +4,7 @@
 //! writes hogstat.db. Every worker is supervised: what it holds in memory can be rebuilt from the spool.
 
 pub mod cursor;
+mod inherit;
 mod opening;
 pub mod shipper;
 mod spooled;
@@ -21,11 +22,13 @@ use crate::modes::store::{self, Store};
 use crate::modes::supervise;
 use crate::os::disk;
 use crate::os::process;
+use crate::stages::recovery::Policy;
 use crate::stages::spool::room::OnFull;
 use crate::stages::spool::{Spool, SpoolIndex};
 use crossbeam::channel::{Sender, unbounded};
 use hog_ring::ShmGroup;
 use hogstat::{RegionState, Role};
+use inherit::{Awaited, note_recovered};
 use opening::{OpenedGroup, open_group};
 use shipper::{Shipper, ShipperOptions};
 use std::path::{Path, PathBuf};
@@ -64,6 +67,8 @@ pub struct BatchsendOptions {
     pub on_full: OnFull,
     /// How long delivered segments stay.
     pub retain: Duration,
+    /// What to do with what earlier sessions left.
+    pub recover: Policy,
     /// End once everything found at the start is delivered.
     pub drain_and_exit: bool,
 }
@@ -79,6 +84,9 @@ pub struct Refused {
 /// The way to whoever ends the process then.
 type Fatal = Sender<Refused>;
 
+/// How often it is looked whether a recovery is over.
+const RECOVERIES_EVERY: Duration = Duration::from_secs(1);
+
 /// How long workers have to end.
 const END_WITHIN: Duration = Duration::from_secs(4);
 
@@ -87,6 +95,8 @@ struct Group {
     name: String,
     index: Arc<SpoolIndex>,
     report: Arc<DrainerReport>,
+    /// Recoveries that are not over.
+    awaited: Vec<Awaited>,
 }
 
 /// The spool directory of `group`.
@@ -134,7 +144,7 @@ pub fn run(options: &BatchsendOptions) -> Result<ExitStatus, Failure> {
     let mut workers = Vec::new();
     let mut groups = Vec::new();
     for group in opened {
-        for region in &group.lost {
+        for region in &group.inherited.lost {
             recorder.region_state(region.ring, RegionState::Lost, region.position);
             recorder.loss(&format!("ring {}", region.ring), &region.words);
         }
@@ -148,6 +158,7 @@ pub fn run(options: &BatchsendOptions) -> Result<ExitStatus, Failure> {
     tell_of(&groups, &service);
 
     let mut failure = None;
+    let mut recoveries_due = Instant::now();
     while !stop.wait(Duration::from_millis(20)) {
         if groups.iter().all(Group::is_served) {
             service.is_ready();
@@ -160,12 +171,17 @@ pub fn run(options: &BatchsendOptions) -> Result<ExitStatus, Failure> {
             failure = Some(Failure::new(ExitStatus::Unsafe, words));
             stop.set();
         }
+        if Instant::now() >= recoveries_due {
+            recoveries_due = Instant::now() + RECOVERIES_EVERY;
+            note_recoveries(&mut groups, &recorder);
+        }
         if options.drain_and_exit && groups.iter().all(Group::is_done) {
             info!("all is delivered");
             stop.set();
         }
     }
     supervise::join_all(workers, Instant::now() + END_WITHIN);
+    note_recoveries(&mut groups, &recorder);
     let degraded = recorder.is_degraded();
     drop(recorder);
     recorder_stop.set();
@@ -175,6 +191,13 @@ pub fn run(options: &BatchsendOptions) -> Result<ExitStatus, Failure> {
         Some(failure) => Err(failure),
         None if options.drain_and_exit && degraded => Ok(ExitStatus::Degraded),
         None => Ok(ExitStatus::Done),
+    }
+}
+
+/// Records which recoveries are over.
+fn note_recoveries(groups: &mut [Group], recorder: &Recorder) {
+    for group in groups {
+        note_recovered(&mut group.awaited, &group.index, recorder);
     }
 }
 
@@ -228,7 +251,10 @@ fn start_group(
     workers: &mut Vec<JoinHandle<()>>,
 ) -> std::io::Result<Group> {
     let OpenedGroup {
-        place, spool, rings, ..
+        place,
+        spool,
+        rings,
+        inherited,
     } = group;
     let name = place.group.clone();
     let (index, identity, report) = (
@@ -240,6 +266,7 @@ fn start_group(
         recorder: recorder.clone(),
         report: Arc::clone(&report),
         stop: stop.clone(),
+        inherited: inherited.drainer,
     };
     workers.push(drainer::thread::spawn(place, rings, spool, around)?);
     let start_id = fastrand::u64(..);
@@ -265,7 +292,12 @@ fn start_group(
         let title = format!("ship {name} to {destination}");
         workers.push(supervise::spawn(&title, stop, recorder, move || shipper.run())?);
     }
-    Ok(Group { name, index, report })
+    Ok(Group {
+        name,
+        index,
+        report,
+        awaited: inherited.awaited,
+    })
 }
 
 /// Syncs the spools now and then, and tells the drainers up to where.

@@ -1,9 +1,10 @@
 //! Opening a group: its locks, its spool, who is owed what, and what earlier sessions left that is gone.
 
+use super::inherit::{Inherited, inherit, is_rebuilt};
 use super::{BatchsendOptions, spool_directory};
 use crate::exit::{ExitStatus, Failure};
 use crate::formats::lock_record::SpoolIdentity;
-use crate::modes::drainer::opening::{LostRegion, RingDirectory, RingPlace, lost_regions};
+use crate::modes::drainer::opening::{RingDirectory, RingPlace};
 use crate::modes::store::{Store, database_failure, lock_failure};
 use crate::os::clock;
 use crate::os::disk;
@@ -21,7 +22,7 @@ pub(super) struct OpenedGroup {
     pub(super) place: RingPlace,
     pub(super) spool: Spool,
     pub(super) rings: RingDirectory,
-    pub(super) lost: Vec<LostRegion>,
+    pub(super) inherited: Inherited,
 }
 
 impl OpenedGroup {
@@ -64,6 +65,7 @@ pub(super) fn open_group(options: &BatchsendOptions, store: &mut Store, group: &
     let identity = lock
         .raise_epoch(runs.last().copied())
         .map_err(|error| Failure::of(&error))?;
+    let is_rebuilt = is_rebuilt(store, group, &directory, runs.len())?;
     runs.push(identity);
     let owed = owed_to(store, group, &directory, &runs, &options.destinations)?;
     let bounds = bounds_of(options, &directory)?;
@@ -77,12 +79,12 @@ pub(super) fn open_group(options: &BatchsendOptions, store: &mut Store, group: &
             .record_fault(store.session, &directory.display().to_string(), damage, clock::now_db())
             .map_err(|error| database_failure(&error))?;
     }
-    let lost = lost_regions(store, group, &rings, opened.spool.table())?;
+    let inherited = inherit(options, store, group, &rings, (&opened.spool, &directory), is_rebuilt)?;
     Ok(OpenedGroup {
         place,
         spool: opened.spool,
         rings,
-        lost,
+        inherited,
     })
 }
 

@@ -44,6 +44,10 @@ impl GroupLog for Spool {
         self.index().set_rings(rings);
     }
 
+    fn take_up(&mut self, stream: StreamId) {
+        self.index().take_up(stream);
+    }
+
     fn finish(&mut self) -> Result<(), AppendError> {
         Self::finish(self)
     }

@@ -20,13 +20,18 @@ const OWNERS_EVERY: Duration = Duration::from_millis(20);
 impl<L: GroupLog> Drainer<L> {
     /// Puts a GAP for `from..to` into the batch and reports the loss.
     pub(super) fn lose(&mut self, stream: StreamId, from: u64, to: u64, reason: GapReason, words: &str) {
+        self.push_gap(stream, from, to, reason);
+        self.report_loss(stream, words);
+    }
+
+    /// Puts a GAP for `from..to` into the batch.
+    pub(super) fn push_gap(&mut self, stream: StreamId, from: u64, to: u64, reason: GapReason) {
         self.attach_if_new(stream);
         let body = Gap::because(reason).encode();
         let mut header = FrameHeader::plain(Kind::Gap, &body).of_stream(stream, from, to);
         header.time = clock::now_ns();
         self.batch.push(header, &body);
         self.advanced(stream, to);
-        self.report_loss(stream, words);
     }
 
     fn report_loss(&self, stream: StreamId, words: &str) {
@@ -78,12 +83,19 @@ impl<L: GroupLog> Drainer<L> {
         }
         ring.attached = true;
         let identity = ring.reader.identity();
+        // A stream that begins here in its middle was defined in the spool that has its beginning.
+        let definitions = self
+            .inherited
+            .elsewhere
+            .get(&stream)
+            .filter(|held| held.end == ring.drained)
+            .map_or_else(Definitions::default, |held| held.definitions.as_ref().clone());
         let attach = Attach {
             producer: identity.name.clone(),
             created: identity.created,
             boot: identity.boot,
             sender: self.log.sender(),
-            definitions: Definitions::default(),
+            definitions,
         };
         let body = attach.encode();
         let header = FrameHeader::plain(Kind::Attach, &body).of_stream(stream, ring.drained, ring.drained);
@@ -124,7 +136,9 @@ impl<L: GroupLog> Drainer<L> {
         let owner = ring.reader.owner();
         let liveness = ring.reader.liveness();
         if matches!(liveness, Liveness::Living) {
-            ring.kept = None;
+            if ring.kept.take().is_some() {
+                self.recorder.region_state(stream.0, RegionState::Adopted, ring.drained);
+            }
             ring.seen_living = true;
             return;
         }

@@ -9,7 +9,7 @@ use crate::formats::table::StreamState;
 use crate::modes::recorder::RegionMet;
 use hog_ring::reader::Liveness;
 use std::time::{Duration, Instant};
-use tracing::warn;
+use tracing::{info, warn};
 
 /// How often the directory is looked through though no change was announced.
 const SCAN_EVERY: Duration = Duration::from_millis(250);
@@ -35,9 +35,14 @@ impl<L: GroupLog> Drainer<L> {
     /// Takes a ring that was found into the set.
     fn enter(&mut self, mut ring: RingHandle) {
         let stream = ring.stream();
+        if self.inherited.left.contains(&stream) {
+            self.log.take_up(stream);
+        }
         let head = ring.reader.head();
         let held = self.log.table().streams.get(&stream).map(|held| (held.end, held.state));
-        if let Some((end, StreamState::Ended)) = held {
+        let elsewhere = self.inherited.held(stream);
+        let ended = |held: &(u64, StreamState)| held.1 == StreamState::Ended;
+        if let Some((end, _)) = held.into_iter().chain(elsewhere).find(ended) {
             // Killed between END and unlink.
             ring.drained = end - END_SPAN;
             (ring.attached, ring.ending) = (true, true);
@@ -46,12 +51,22 @@ impl<L: GroupLog> Drainer<L> {
             return;
         }
         ring.attached = held.is_some();
-        let end = held.map_or(head, |(end, _)| end);
+        // Up to here some spool has the stream, whether or not the one that took it last lived to advance the head.
+        let taken = held
+            .into_iter()
+            .chain(elsewhere)
+            .map(|(end, _)| end)
+            .fold(head, u64::max);
+        let end = held.map_or(taken, |(end, _)| end);
         ring.drained = end;
-        let life = self.log.table().streams.get(&stream).map_or(0, |held| held.life);
-        ring.born = ring.reader.identity().created.max(life);
-        if end > head {
-            ring.reader.advance(end); // killed between append and advance
+        let lives = [
+            self.log.table().streams.get(&stream),
+            self.inherited.elsewhere.get(&stream),
+        ];
+        let life = lives.into_iter().flatten().map(|held| held.life).max();
+        ring.born = ring.reader.identity().created.max(life.unwrap_or(0));
+        if taken > head {
+            ring.reader.advance(taken); // killed between append and advance
         }
         let identity = ring.reader.identity();
         self.recorder.region(RegionMet {
@@ -66,18 +81,25 @@ impl<L: GroupLog> Drainer<L> {
         });
         self.drain.found(stream, ring.born, end);
         self.rings.insert(ring);
-        if head > end {
-            // Somebody else drained it in between; this spool never had that part.
-            let words = format!("positions {end} to {head} were drained into another spool");
-            self.lose(stream, end, head, GapReason::SpoolDamaged, &words);
+        if taken > end {
+            // This spool never had that part. A destination that got it from the spool that has it does not heed this GAP.
+            let words = format!("positions {end} to {taken} were drained into another spool");
+            if elsewhere.is_some_and(|(end, _)| end >= taken) {
+                self.push_gap(stream, end, taken, GapReason::SpoolDamaged);
+                info!("stream {stream}: {words}, which is shipped as well");
+            } else {
+                self.lose(stream, end, taken, GapReason::SpoolDamaged, &words);
+            }
+        }
+        if self.inherited.abandoned.contains(&stream) {
+            self.give_up(stream);
         }
     }
 
     /// Tells the log which rings there are, so that the others can be forgotten; not while a ring cannot be read.
     pub(super) fn share_rings(&mut self) {
         if self.rings.knows_all() {
-            self.log
-                .know_rings(self.rings.iter().map(|(stream, _)| stream).collect());
+            self.log.know_rings(self.rings.streams().collect());
         }
     }
 

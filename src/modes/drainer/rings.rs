@@ -2,7 +2,7 @@
 
 use crate::ids::StreamId;
 use hog_ring::owner::OwnerWord;
-use hog_ring::reader::{OpenError, RingReader};
+use hog_ring::reader::{Liveness, OpenError, RingReader};
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -69,6 +69,10 @@ pub struct RingSet {
     seen: HashMap<(u64, u64), Option<StreamId>>,
     /// Files that could not be opened at the last scan, and the directory itself. They are tried again, and reported once.
     refused: HashSet<(u64, u64)>,
+    /// Streams of rings that are not touched while their producers do not live.
+    left: HashSet<StreamId>,
+    /// Such rings.
+    waiting: HashMap<StreamId, RingHandle>,
 }
 
 impl RingSet {
@@ -81,7 +85,21 @@ impl RingSet {
             rings: HashMap::new(),
             seen: HashMap::new(),
             refused: HashSet::new(),
+            left: HashSet::new(),
+            waiting: HashMap::new(),
         }
+    }
+
+    /// Leaves the rings of these streams untouched, and finds them only once their producers live.
+    #[must_use]
+    pub fn leaving(mut self, left: HashSet<StreamId>) -> Self {
+        self.left = left;
+        self
+    }
+
+    /// The streams of all rings that are there, also of those that are left.
+    pub fn streams(&self) -> impl Iterator<Item = StreamId> {
+        self.rings.keys().chain(self.waiting.keys()).copied()
     }
 
     /// Where they are.
@@ -140,7 +158,7 @@ impl RingSet {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(self.closed(&error)),
             paths => paths?,
         };
-        let mut found = Vec::new();
+        let mut found = self.adopted_since();
         let mut present = HashSet::new();
         let mut refused = HashSet::new();
         for path in paths {
@@ -151,21 +169,25 @@ impl RingSet {
             present.insert(file);
             if let Some(known) = self.seen.get(&file) {
                 // A retired ring whose name was wanted is called by its uuid now.
-                if let Some(ring) = known.and_then(|stream| self.rings.get_mut(&stream))
-                    && ring.reader.path() != path
-                {
+                let Some(stream) = *known else { continue };
+                let ring = self.rings.get_mut(&stream).or(self.waiting.get_mut(&stream));
+                if let Some(ring) = ring.filter(|ring| ring.reader.path() != path) {
                     ring.reader.set_path(path);
                 }
                 continue;
             }
             match RingReader::open(&path) {
                 Ok(reader) => {
-                    self.seen.insert(file, Some(StreamId(reader.identity().uuid)));
-                    if self.rings.contains_key(&StreamId(reader.identity().uuid)) {
+                    let stream = StreamId(reader.identity().uuid);
+                    self.seen.insert(file, Some(stream));
+                    let ring = handle(reader);
+                    if self.rings.contains_key(&stream) || self.waiting.contains_key(&stream) {
                         let words = "another ring has the same uuid: is this a copy?".to_owned();
                         found.push(Found::Unreadable { path, words });
+                    } else if self.left.contains(&stream) && !ring.seen_living {
+                        self.waiting.insert(stream, ring);
                     } else {
-                        found.push(Found::Ring(Box::new(handle(reader))));
+                        found.push(Found::Ring(Box::new(ring)));
                     }
                 }
                 Err(OpenError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
@@ -186,7 +208,28 @@ impl RingSet {
         self.refused = refused;
         // An inode that went may come back as another ring.
         self.seen.retain(|file, _| present.contains(file));
+        let seen = &self.seen;
+        self.waiting
+            .retain(|stream, _| seen.values().any(|known| *known == Some(*stream)));
         Ok(found)
+    }
+
+    /// The rings that were left and whose producers live now.
+    fn adopted_since(&mut self) -> Vec<Found> {
+        let lives = |ring: &mut RingHandle| matches!(ring.reader.liveness(), Liveness::Living);
+        let living: Vec<_> = self
+            .waiting
+            .iter_mut()
+            .filter_map(|(stream, ring)| lives(ring).then_some(*stream))
+            .collect();
+        living
+            .into_iter()
+            .filter_map(|stream| self.waiting.remove(&stream))
+            .map(|mut ring| {
+                ring.seen_living = true;
+                Found::Ring(Box::new(ring))
+            })
+            .collect()
     }
 
     /// The directory cannot be read any more.
@@ -217,7 +260,7 @@ fn identity_of(directory: &Path) -> Option<(u64, u64)> {
 }
 
 fn handle(mut reader: RingReader) -> RingHandle {
-    let seen_living = matches!(reader.liveness(), hog_ring::reader::Liveness::Living);
+    let seen_living = matches!(reader.liveness(), Liveness::Living);
     RingHandle {
         reader,
         drained: 0,

@@ -8,6 +8,7 @@ use crate::ids::StreamId;
 use crate::limits::{APPEND_MAX, FRAME_BODY_MAX};
 use crate::os::clock;
 use hog_ring::record::{self, Walk};
+use hogstat::RegionState;
 
 /// What became of an attempt to take from a ring.
 pub(super) enum Taken {
@@ -113,6 +114,8 @@ impl<L: GroupLog> Drainer<L> {
         if let Some(ring) = self.rings.get_mut(stream) {
             ring.born = born;
             ring.seen_living = true; // by itself: it was adopted after the first look
+            ring.kept = None;
+            self.recorder.region_state(stream.0, RegionState::Adopted, from);
         }
         self.drain.adopted(stream, born);
     }

@@ -1,6 +1,7 @@
 //! The thread of a group's drainer. It waits until the ring directory may be used, and has a drainer that failed followed by another,
 //! built from what the log says.
 
+use super::inheritance::Inheritance;
 use super::log::GroupLog;
 use super::opening::{RingDirectory, RingPlace};
 use super::{Drainer, DrainerReport};
@@ -24,6 +25,8 @@ pub struct Surroundings {
     pub report: Arc<DrainerReport>,
     /// Ends it.
     pub stop: Stop,
+    /// What earlier sessions left.
+    pub inherited: Arc<Inheritance>,
 }
 
 /// Drains `rings`, those of `place`, into `log` in a thread of its own, until it is time to stop.
@@ -60,11 +63,17 @@ pub fn spawn<L: GroupLog>(
             return Err("the ring directory was closed again".to_owned());
         };
         let log = log.take().ok_or("the log went with a drainer that was never made")?;
-        let Surroundings { recorder, report, stop } = &around;
+        let Surroundings {
+            recorder,
+            report,
+            stop,
+            inherited,
+        } = &around;
         let new = Drainer::new(
             &place.group,
             log,
             rings,
+            Arc::clone(inherited),
             recorder.clone(),
             Arc::clone(report),
             stop.clone(),

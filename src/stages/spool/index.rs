@@ -2,9 +2,11 @@
 //! in [`debt`].
 
 mod debt;
+mod left;
 mod usage;
 
 pub use debt::Unacknowledged;
+pub use left::OwedRange;
 pub(super) use usage::Victim;
 
 use crate::formats::frame::{FrameHeader, Kind};
@@ -86,6 +88,10 @@ struct IndexState {
     epoch: u64,
     /// Streams that had not ended when this session began.
     continuing: HashSet<StreamId>,
+    /// Streams of which earlier runs' frames are not touched.
+    left: HashSet<StreamId>,
+    /// Counts streams that were left and are taken up.
+    rewinds: u64,
     /// In how many segments a stream lies.
     lies_in: HashMap<StreamId, usize>,
     /// Rings that are there.

@@ -40,6 +40,8 @@ pub(super) struct Connection<'a> {
     body: Vec<u8>,
     /// Deletions of segments at the last look for streams to forget.
     deletions: Option<u64>,
+    /// Streams that were taken up when the cursor last began at the start.
+    rewinds: u64,
     /// Something was acknowledged.
     progress: bool,
 }
@@ -47,10 +49,13 @@ pub(super) struct Connection<'a> {
 impl<'a> Connection<'a> {
     /// A connection that was welcomed.
     pub(super) fn new(shipper: &'a Shipper, stream: TcpStream, ship: Ship) -> Result<Self, Ended> {
+        // Before the cursor: what is taken up after this is noticed.
+        let rewinds = shipper.index.rewinds();
         Ok(Self {
             shipper,
             stream,
             ship,
+            rewinds,
             cursor: Cursor::at_start(Arc::clone(&shipper.index), &shipper.options.destination)?,
             parcel: Parcel::default(),
             compressor: Compressor::new(shipper.options.compression)?,
@@ -87,6 +92,7 @@ impl<'a> Connection<'a> {
             if self.cursor.let_go() {
                 self.pending = None;
             }
+            self.rewind_if_asked()?;
             self.forget()?;
             let seen = self.shipper.index.appended();
             let more = self.fill()?;
@@ -214,6 +220,8 @@ impl<'a> Connection<'a> {
                 self.awaited = Some((header.stream, Instant::now()));
                 self.pending = Some(frame);
             }
+            // What is missing may just have been taken up, further up in the spool.
+            Verdict::Hole { .. } if self.rewind_if_asked()? => {}
             Verdict::Hole { from } => {
                 self.add_gap(header.stream, from, header.start)?;
                 self.pending = Some(frame);
@@ -257,6 +265,18 @@ impl<'a> Connection<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Goes back to the start of the spool when a stream was taken up that had been left. What was sent is passed over.
+    fn rewind_if_asked(&mut self) -> Result<bool, Ended> {
+        let rewinds = self.shipper.index.rewinds();
+        let is_asked = rewinds != self.rewinds;
+        if is_asked {
+            self.rewinds = rewinds;
+            self.pending = None;
+            self.cursor = Cursor::at_start(Arc::clone(&self.shipper.index), &self.shipper.options.destination)?;
+        }
+        Ok(is_asked)
     }
 
     fn attach(&self, stream: StreamId, position: u64) -> (FrameHeader, Vec<u8>) {

@@ -168,6 +168,9 @@ impl SpoolIndex {
 
 impl IndexState {
     pub(super) fn is_owed(&self, destination: &str, segment: &SegmentEntry, stream: StreamId) -> bool {
+        if segment.epoch != self.epoch && self.left.contains(&stream) {
+            return false;
+        }
         let names = |epoch| {
             self.owed_to
                 .get(&epoch)
@@ -198,7 +201,7 @@ impl IndexState {
     }
 
     pub(super) fn is_delivered(&self, segment: &SegmentEntry) -> bool {
-        self.is_delivered_up_to(segment, None)
+        !self.is_left(segment) && self.is_delivered_up_to(segment, None)
     }
 
     /// Deletes from the oldest on what is delivered and not retained any more. A segment that cannot be deleted stays, is reported once, and holds up

@@ -69,16 +69,19 @@ impl SpoolIndex {
         self.lock().delete_oldest();
     }
 
-    /// The oldest segment with records that may be dropped: never the newest, which is appended to.
+    /// The oldest segment with records that may be dropped: never the newest, which is appended to, nor one of which something is to be left
+    /// untouched.
     pub(in crate::stages::spool) fn victim(&self) -> Option<Victim> {
         let state = self.lock();
         let newest = state.segments.keys().next_back().copied()?;
         let (number, segment) = state
             .segments
             .range(..newest)
-            .find(|(_, segment)| segment.has_records)?;
+            .find(|(_, segment)| segment.has_records && !state.is_left(segment))?;
         let before = state.segments.range(..number).next_back();
-        let before = before.filter(|(_, before)| before.epoch == segment.epoch && !before.streams.is_empty());
+        let before = before.filter(|(_, before)| {
+            before.epoch == segment.epoch && !before.streams.is_empty() && !state.is_left(before)
+        });
         let file = |number: u64, segment: &SegmentEntry| SegmentFile {
             number,
             path: segment.path.clone(),
