@@ -19,6 +19,9 @@ pub const SPOOL_MIN: u64 = 8 << 20;
 /// Disk that a spool keeps aside for the moment when there is no more, in bytes; the last checkpoint comes on top.
 pub const RESERVE_BYTES: u64 = 4 << 20;
 
+/// Disk that a store keeps aside for starts on a full disk, in bytes: what a session writes to hogstat.db, many times over.
+pub const STORE_RESERVE_BYTES: u64 = 1 << 20;
+
 /// Longest checkpoint, all its frames together, that is written or read.
 pub const CHECKPOINT_MAX: usize = 1 << 30;
 

@@ -57,7 +57,7 @@ pub use crate::session::{NewSession, Role, SessionId, SessionKind};
 pub use crate::spool::{NewSpool, SenderStatus, SpoolRun};
 
 /// One connection to hogstat.db. It can move between threads, and several can be open at once: readers are not held
-/// up by a writer, and writers wait for each other for at most five seconds.
+/// up by a writer, and writers wait for each other for at most two seconds.
 #[derive(Debug)]
 pub struct Stat {
     connection: Connection,
@@ -135,7 +135,7 @@ mod tests {
         };
         let (full, on) = (2, 1);
         assert_eq!((pragma("synchronous"), pragma("foreign_keys")), (full, on));
-        assert_eq!(pragma("busy_timeout"), 5000);
+        assert_eq!(pragma("busy_timeout"), 2000);
         let journal: String = stat
             .connection
             .pragma_query_value(None, "journal_mode", |row| row.get(0))

@@ -30,8 +30,8 @@ const MIGRATIONS: [&str; 4] = [
 /// SQLite's `application_id`, "HogS": tells hog's databases from those of other programs.
 const APPLICATION_ID: i64 = 0x486f_6753;
 
-/// How long a call waits for the locks of others before it gives [`Error::Busy`].
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a call waits for the locks of others before it gives [`Error::Busy`]: less than a role may take to end.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Up to this size a database is checked as a whole at each open, which takes some milliseconds. Larger ones are
 /// judged page by page as they are read.

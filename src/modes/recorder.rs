@@ -2,6 +2,7 @@
 //! data path, and may be slow, locked or on a full disk.
 
 use crate::modes::stop::Stop;
+use crate::modes::store::keep_reserve;
 use crate::os::clock;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use hogstat::{NewRegion, RecoveryOutcome, RegionState, SenderStatus, SessionId, Stat};
@@ -171,6 +172,9 @@ impl Writer {
             }
             if Instant::now() >= acks_due {
                 self.write(stop, "acknowledgements", &mut Self::enter_acknowledged);
+                if let Some(store) = self.stat.path().parent() {
+                    keep_reserve(store); // an earlier start may have used it
+                }
                 acks_due = Instant::now() + ACKS_EVERY;
             }
         }

@@ -1,37 +1,8 @@
-//! What is lost or spoilt without a kill: a database, a ring, a spool that was copied, lines for which there was no room.
+//! What is lost or spoilt without a kill: a ring, a spool that was copied, lines for which there was no room.
 
 use crate::arrived::assert_equal;
 use crate::scene::{GROUP, Scene, wait_until, words};
 use std::os::unix::fs::FileExt;
-
-#[test]
-fn a_database_that_is_lost_or_spoilt_costs_no_record() {
-    let garbage: [Option<&[u8]>; 2] = [None, Some(b"no database at all ")];
-    for garbage in garbage {
-        let scene = Scene::new();
-        let (first, second) = (scene.lines(1 << 20), scene.lines(1 << 20));
-        let mut receiver = scene.receiver("recv");
-        receiver.kill();
-        let mut sender = scene.sender(&[&receiver.address]);
-        scene.log(&[&scene.file("first.log", &first)]);
-        wait_until("all is in the spool", || {
-            let (tail, head) = scene.progress();
-            tail == head
-        });
-        sender.kill();
-        for suffix in ["", "-wal", "-shm"] {
-            let _ = std::fs::remove_file(scene.store().join(format!("hogstat.db{suffix}")));
-        }
-        if let Some(garbage) = garbage {
-            std::fs::write(scene.store().join("hogstat.db"), garbage.repeat(1000)).unwrap();
-        }
-        receiver.start(&scene);
-        let _sender = scene.sender(&[&receiver.address]);
-        scene.log(&[&scene.file("second.log", &second)]);
-        scene.wait_acked();
-        scene.assert_arrived(&receiver, &[first, second].concat());
-    }
-}
 
 /// Offset of the tail in a ring's file: `docs/FORMATS.md`, section 1.
 const TAIL_AT: u64 = 384;

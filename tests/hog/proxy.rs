@@ -82,6 +82,11 @@ impl Proxy {
         self.rules.cuts.lock().unwrap().len()
     }
 
+    /// Cuts no more.
+    pub(crate) fn carry_all(&self) {
+        self.rules.cuts.lock().unwrap().clear();
+    }
+
     /// Whether acknowledgements get lost from now on.
     pub(crate) fn swallow_acks(&self, swallows: bool) {
         self.rules.swallows.store(swallows, SeqCst);

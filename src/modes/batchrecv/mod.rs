@@ -120,7 +120,7 @@ pub fn run(options: &BatchrecvOptions) -> Result<ExitStatus, Failure> {
     })?;
     disk::make_directory(&base).map_err(|error| Failure::of(&error))?;
     let archive_lock = DirectoryLock::take(&base).map_err(|error| lock_failure(&error))?;
-    let store = Store::open(&options.store, Role::Batchrecv)?;
+    let store = Store::open(&options.store, Role::Batchrecv, &stop)?;
     let address = listener.local_addr().map_err(|error| Failure::of(&error))?;
     let Store {
         stat, session, lock, ..

@@ -124,7 +124,7 @@ pub fn run(options: &BatchsendOptions) -> Result<ExitStatus, Failure> {
         .map(|group| spool_directory(&options.spool, group))
         .collect();
     preflight::directories(spools.iter().map(PathBuf::as_path).chain([options.store.as_path()]))?;
-    let mut store = Store::open(&options.store, Role::Batchsend)?;
+    let mut store = Store::open(&options.store, Role::Batchsend, &stop)?;
     let mut opened = Vec::new();
     for group in &options.groups {
         opened.push(open_group(options, &mut store, group)?);

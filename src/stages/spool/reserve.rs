@@ -8,7 +8,7 @@ use crate::limits::RESERVE_BYTES;
 use crate::os::disk::{self, DiskError};
 use std::path::{Path, PathBuf};
 
-/// Its name in the directory of the spool.
+/// Its name in the directory of the spool. A store has one as well, for starts.
 pub const RESERVE: &str = "reserve";
 
 /// The reserve of one spool.
