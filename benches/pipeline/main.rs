@@ -9,6 +9,7 @@
 mod archive;
 mod drain;
 mod input;
+mod newcomer;
 mod record;
 mod roles;
 mod scene;
@@ -24,7 +25,7 @@ use table::{Row, Sample};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-/// Measures one record, the drain, and the whole pipeline, each against its limit.
+/// Measures one record, the drain, how soon a newcomer is served beside a backlog, and the whole pipeline, each against its limit.
 #[derive(Parser)]
 #[command(name = "pipeline")]
 struct Arguments {
@@ -88,6 +89,7 @@ fn rows() -> Vec<Row> {
         row("record", "ns", "copying its bytes, and asking for the time"),
         row("record_unstamped", "ns", "copying its bytes"),
         row("drain", "us/MB", "writing the bytes with pwritev, 1 MiB at a time"),
+        row("newcomer", "ms", "the same beside no backlog"),
         row(
             "end_to_end",
             "us/MB",
@@ -101,6 +103,7 @@ fn measure(row: &str, input: &Path) -> Outcome<Sample> {
         "record" => record::measure(true),
         "record_unstamped" => record::measure(false),
         "drain" => drain::measure(),
+        "newcomer" => newcomer::measure(),
         _ => shipment::measure(input),
     }
 }

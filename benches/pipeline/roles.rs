@@ -27,9 +27,14 @@ impl Role {
 
     /// Starts a receiver, and waits until senders may come; gives its address.
     pub(crate) fn receiver(scene: &Scene) -> Outcome<(Self, String)> {
+        Self::receiver_at(scene, "127.0.0.1:0")
+    }
+
+    /// The same, at `listen`.
+    pub(crate) fn receiver_at(scene: &Scene, listen: &str) -> Outcome<(Self, String)> {
         let (archive, store) = (scene.path("archive"), scene.path("recv"));
         let places = [("-d", archive.as_path()), ("-m", store.as_path())];
-        let mut receiver = Self::start("batchrecv", &["--listen", "127.0.0.1:0"], &places)?;
+        let mut receiver = Self::start("batchrecv", &["--listen", listen], &places)?;
         let mut address = String::new();
         BufReader::new(receiver.child.stdout.take().ok_or("the receiver has no stdout")?).read_line(&mut address)?;
         if address.trim().is_empty() {

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod arrived;
+mod backlog;
 mod bad_input;
 mod chaos;
 mod contract;
@@ -19,6 +20,7 @@ mod follow_places;
 mod follow_rotation;
 mod groups;
 mod help;
+mod identity;
 mod kill;
 mod languages;
 mod life;

@@ -80,3 +80,85 @@ fn runs_on_two_files_in_turn_arrive_in_order() {
     scene.wait_acked();
     scene.assert_arrived(&receiver, &expected);
 }
+
+/// What becomes of the roles while a program runs.
+#[derive(Clone, Copy)]
+enum Blow {
+    None,
+    Sender,
+    /// And it stays away for a while.
+    SenderForLong,
+    Destination(usize),
+    AllButTheLogger,
+}
+
+#[test]
+fn runs_in_many_rings_arrive_in_order_at_two_destinations_though_all_are_killed_and_one_is_away_for_long() {
+    let scene = Scene::new();
+    let mut receivers = [scene.receiver("first"), scene.receiver("second")];
+    let addresses = receivers.each_ref().map(|receiver| receiver.address.clone());
+    let start = || scene.sender(&[&addresses[0], &addresses[1]]);
+    let mut sender = Some(start());
+    let mut expected = Vec::new();
+    let mut files = [Vec::new(), Vec::new(), Vec::new()];
+    for run in 0..40 {
+        match run {
+            10 => receivers[1].kill(),
+            26 => receivers[1].start(&scene),
+            _ => {}
+        }
+        let count = scene.draw(|chance| chance.usize(1..1500));
+        let bytes: Vec<u8> = (0..count)
+            .flat_map(|line| format!("run {run} line {line}\n").into_bytes())
+            .collect();
+        expected.extend_from_slice(&bytes);
+        // A ring of its own for this run, or the one that its file has had.
+        let mut engine = match scene.draw(|chance| chance.usize(..files.len() * 2)) {
+            file if file < files.len() => {
+                files[file].extend_from_slice(&bytes);
+                let input = scene.file(&format!("{file}.log"), &files[file]);
+                scene.engine(&[&input])
+            }
+            _ => scene.pipe(&scene.file("piped", &bytes)),
+        };
+        let blow = scene.draw(|chance| {
+            chance
+                .choice([
+                    Blow::None,
+                    Blow::None,
+                    Blow::Sender,
+                    Blow::SenderForLong,
+                    Blow::Destination(0),
+                    Blow::Destination(1),
+                    Blow::AllButTheLogger,
+                ])
+                .unwrap()
+        });
+        let taken = scene.draw(|chance| chance.u64(..bytes.len() as u64 + 1));
+        wait_until("the run is drained so far, or over", || {
+            scene.progress().1 >= taken || !engine.is_running() || sender.is_none()
+        });
+        let is_away = (10..26).contains(&run);
+        if !matches!(blow, Blow::None | Blow::Destination(_)) {
+            sender = None; // which kills it
+        }
+        for (number, receiver) in receivers.iter_mut().enumerate() {
+            let is_struck =
+                matches!(blow, Blow::AllButTheLogger) || matches!(blow, Blow::Destination(struck) if struck == number);
+            if is_struck && !(is_away && number == 1) {
+                receiver.kill();
+                receiver.start(&scene);
+            }
+        }
+        if !matches!(blow, Blow::SenderForLong) && sender.is_none() {
+            sender = Some(start());
+        }
+        engine.succeed();
+    }
+    let _sender = sender.unwrap_or_else(start);
+    scene.wait_acked();
+    for receiver in &receivers {
+        scene.assert_arrived(receiver, &expected);
+    }
+    wait_until("the rings of all runs are gone", || scene.rings().len() <= files.len());
+}

@@ -111,8 +111,11 @@ impl Process {
 
     /// SIGTERM.
     pub(crate) fn terminate(&mut self) {
-        let pid = Pid::from_raw(i32::try_from(self.pid()).unwrap()).unwrap();
-        kill_process(pid, Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {

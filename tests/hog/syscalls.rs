@@ -5,8 +5,8 @@
 //! it was, and what arrived is compared. strace counts the calls of each thread by themselves: the first thread to come to its n-th call dies
 //! there, and all others wherever they are.
 //!
-//! Within the project's tests n grows by a half each time; with `HOG_EVERY_SYSCALL=1` no call is left out. Without strace, or where it may not
-//! trace, that is said, and the tests pass.
+//! Within the project's tests n grows by a half each time, but for calls on segments and on hogstat.db; with `HOG_EVERY_SYSCALL=1` no call is left
+//! out. Without strace, or where it may not trace, that is said, and the tests pass.
 
 use crate::arrived::{assert_equal, assert_stored_once};
 use crate::roles::{Process, Receiver};
@@ -44,6 +44,9 @@ const PARTS: usize = 3;
 
 /// Those of them that matter on the segments of a log, where n leaves nothing out: whole logs of the calls that the database makes would else drown them.
 const CALLS_ON_SEGMENTS: &[&str] = &["pwrite64", "fdatasync", "openat"];
+
+/// Those by which hogstat.db, its log and its index are written: n leaves nothing out either, so the role is killed between any two writes.
+const CALLS_ON_DATABASE: &[&str] = &["pwrite64", "ftruncate", "fdatasync", "unlink"];
 
 /// What is shipped: a file that is logged in several runs, and the output of a program that has ended.
 struct Play {
@@ -124,24 +127,45 @@ struct Death {
     call: &'static str,
     /// At which of these calls.
     n: u32,
-    /// Of calls on the log's segments alone.
-    on_segments: bool,
+    /// Of calls on which files.
+    on: On,
+}
+
+/// Files whose calls count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum On {
+    All,
+    /// The segments of the log.
+    Segments,
+    /// hogstat.db and what belongs to it.
+    Database,
+}
+
+/// What a role writes: the directories of its log, and of its store.
+struct Written {
+    log: PathBuf,
+    store: PathBuf,
 }
 
 impl Death {
-    /// The command that becomes what it runs (`-D`) and kills that. `segments` is the directory of the log that the role writes.
-    fn strace(self, scene: &Scene, segments: &Path) -> Vec<OsString> {
-        let Self { call, n, on_segments } = self;
+    /// The command that becomes what it runs (`-D`) and kills that.
+    fn strace(self, scene: &Scene, written: &Written) -> Vec<OsString> {
+        let Self { call, n, on } = self;
         let mut words: Vec<OsString> = ["strace", "-D", "-f", "-qq", "-o"].map(OsString::from).to_vec();
         words.push(scene.path("strace").into());
         for words_of_e in [format!("trace={call}"), format!("inject={call}:signal=KILL:when={n}")] {
             words.extend(["-e".into(), words_of_e.into()]);
         }
-        if on_segments {
-            for number in 1..=SEGMENTS {
-                words.extend(["-P".into(), segments.join(format!("seg-{number:020}.hog")).into()]);
-            }
-        }
+        let files: Vec<PathBuf> = match on {
+            On::All => Vec::new(),
+            On::Segments => (1..=SEGMENTS)
+                .map(|number| written.log.join(format!("seg-{number:020}.hog")))
+                .collect(),
+            On::Database => ["", "-wal", "-shm"]
+                .map(|suffix| written.store.join(format!("hogstat.db{suffix}")))
+                .to_vec(),
+        };
+        words.extend(files.into_iter().flat_map(|file| ["-P".into(), file.into()]));
         words
     }
 }
@@ -167,22 +191,26 @@ fn can_trace() -> bool {
 
 /// Plays `act` with one death after the other, until it says that nobody died.
 fn at_every_call(act: impl Fn(Death) -> bool) {
+    let everywhere = CALLS.iter().map(|call| (*call, On::All));
+    let on_segments = CALLS_ON_SEGMENTS.iter().map(|call| (*call, On::Segments));
+    at_each(everywhere.chain(on_segments), act);
+}
+
+fn at_each(calls: impl Iterator<Item = (&'static str, On)>, act: impl Fn(Death) -> bool) {
     if !can_trace() {
         return;
     }
     let every = std::env::var_os("HOG_EVERY_SYSCALL").is_some();
-    let everywhere = CALLS.iter().map(|call| (*call, false));
-    let on_segments = CALLS_ON_SEGMENTS.iter().map(|call| (*call, true));
     let mut kills = 0;
-    for (call, on_segments) in everywhere.chain(on_segments) {
+    for (call, on) in calls {
         let mut n = 1;
         loop {
-            println!("killed at {call} number {n}, on segments alone: {on_segments}"); // shown if it fails
-            if !act(Death { call, n, on_segments }) {
+            println!("killed at {call} number {n}, on {on:?}"); // shown if it fails
+            if !act(Death { call, n, on }) {
                 break;
             }
             kills += 1;
-            n += if every || on_segments { 1 } else { 1 + n / 2 };
+            n += if every || on != On::All { 1 } else { 1 + n / 2 };
         }
     }
     println!("{kills} kills");
@@ -199,7 +227,11 @@ fn an_engine_killed_at_any_system_call_loses_and_doubles_nothing() {
         // One ring is taken over, and one made.
         let inputs: [&Path; 2] = [&play.file, &scene.file("new.log", b"new\n")];
         let arguments = scene.engine_arguments(GROUP, &inputs);
-        let strace = death.strace(scene, scene.path("none").as_path());
+        let nothing = Written {
+            log: scene.path("none"),
+            store: scene.path("none"),
+        };
+        let strace = death.strace(scene, &nothing);
         let was_killed = scene
             .start_under(&borrowed(&strace), "engine", &arguments)
             .finish()
@@ -212,31 +244,46 @@ fn an_engine_killed_at_any_system_call_loses_and_doubles_nothing() {
     });
 }
 
+/// A play in which the sender dies; whether it did.
+fn kill_a_sender(death: Death) -> bool {
+    let play = Play::begin();
+    let scene = &play.scene;
+    let receiver = scene.receiver("recv");
+    let written = Written {
+        log: scene.path("spool").join(GROUP),
+        store: scene.store(),
+    };
+    let strace = death.strace(scene, &written);
+    let mut sender = play.sender(&receiver, &borrowed(&strace), &[]);
+    // Part by part, so that its drainer appends more often than its main thread does.
+    for part in 1..=PARTS {
+        play.grow(part);
+        scene.log(&[&play.file]);
+        wait_until("the rings are drained or the sender is dead", || {
+            let (tails, heads) = scene.progress();
+            !sender.is_running() || tails == heads
+        });
+    }
+    wait_until("the pipe's ring is gone or the sender is dead", || {
+        !sender.is_running() || scene.rings().len() == 1
+    });
+    let was_killed = end(&mut sender);
+    play.drain(&receiver).succeed();
+    play.assert_arrived(&receiver, b"");
+    was_killed
+}
+
 #[test]
 fn a_sender_killed_at_any_system_call_loses_and_doubles_nothing() {
-    at_every_call(|death| {
-        let play = Play::begin();
-        let scene = &play.scene;
-        let receiver = scene.receiver("recv");
-        let strace = death.strace(scene, &scene.path("spool").join(GROUP));
-        let mut sender = play.sender(&receiver, &borrowed(&strace), &[]);
-        // Part by part, so that its drainer appends more often than its main thread does.
-        for part in 1..=PARTS {
-            play.grow(part);
-            scene.log(&[&play.file]);
-            wait_until("the rings are drained or the sender is dead", || {
-                let (tails, heads) = scene.progress();
-                !sender.is_running() || tails == heads
-            });
-        }
-        wait_until("the pipe's ring is gone or the sender is dead", || {
-            !sender.is_running() || scene.rings().len() == 1
-        });
-        let was_killed = end(&mut sender);
-        play.drain(&receiver).succeed();
-        play.assert_arrived(&receiver, b"");
-        was_killed
-    });
+    at_every_call(kill_a_sender);
+}
+
+#[test]
+fn a_sender_killed_between_any_two_writes_to_its_database_loses_and_doubles_nothing() {
+    at_each(
+        CALLS_ON_DATABASE.iter().map(|call| (*call, On::Database)),
+        kill_a_sender,
+    );
 }
 
 #[test]
@@ -248,7 +295,11 @@ fn a_receiver_killed_at_any_system_call_loses_and_doubles_nothing() {
         // Something is stored already, so that it matters what a start finds.
         play.drain(&receiver).succeed();
         receiver.kill();
-        let strace = death.strace(scene, &receiver.archive.join(GROUP));
+        let written = Written {
+            log: receiver.archive.join(GROUP),
+            store: scene.path("recv").join("store"),
+        };
+        let strace = death.strace(scene, &written);
         receiver.start_under(scene, &borrowed(&strace));
         play.grow(PARTS);
         scene.log(&[&play.file]);
