@@ -113,6 +113,12 @@ impl AppendFile {
         self.failed.load(Ordering::Acquire) // pairs with the Release in sync
     }
 
+    /// As after a sync that failed.
+    #[cfg(test)]
+    pub(crate) fn fail(&self) {
+        self.failed.store(true, Ordering::Release);
+    }
+
     fn refuse_after_failure(&self, verb: &'static str) -> Result<(), DiskError> {
         if self.has_failed() {
             return Err(at(verb, &self.path)(io::Error::other(
@@ -216,6 +222,18 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     path.parent().map_or(Ok(()), sync_directory)
 }
 
+/// Gives a file that is whole and synced its name, which nothing has yet, and syncs the directory. Only the holder of the directory's lock may.
+///
+/// # Errors
+/// When the name is taken, or one of these steps fails.
+pub fn rename_to_new(unfinished: &Path, path: &Path) -> Result<(), DiskError> {
+    if path.symlink_metadata().is_ok() {
+        return Err(at("rename to", path)(io::ErrorKind::AlreadyExists.into()));
+    }
+    fs::rename(unfinished, path).map_err(at("rename to", path))?;
+    path.parent().map_or(Ok(()), sync_directory)
+}
+
 /// Unlinks a file; one that is gone already is no error. Says whether there was one.
 ///
 /// # Errors
@@ -303,7 +321,7 @@ mod tests {
     fn the_first_failed_sync_closes_the_door() {
         let dir = tempfile::tempdir().unwrap();
         let file = AppendFile::create(&dir.path().join("a")).unwrap();
-        file.failed.store(true, Ordering::Release);
+        file.fail();
         assert!(file.sync().is_err() && file.write_at(b"x", 0).is_err());
     }
 

@@ -17,6 +17,7 @@ use crate::os::clock;
 use crate::os::disk::{self, AppendFile, DiskError};
 use crate::seglog::batch::FrameBatch;
 use crate::seglog::recovery::Standing;
+use crate::seglog::rewrite::{LostRange, rewrite};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -175,6 +176,12 @@ impl SegmentLog {
         &self.identity
     }
 
+    /// The number of the next segment.
+    #[must_use]
+    pub fn next_number(&self) -> u64 {
+        self.next_number
+    }
+
     /// The directory of the next segment.
     #[must_use]
     pub fn directory(&self) -> &Path {
@@ -282,6 +289,22 @@ impl SegmentLog {
     pub fn abandon_segment(&mut self) -> Result<(), DiskError> {
         self.active = None;
         self.begin_segment()
+    }
+
+    /// After a sync of the active segment failed: writes what the disk may lack of it into a new segment, which is on disk when this returns, and
+    /// leaves the failed one as it is. The next append begins another. Says what could not be read back.
+    ///
+    /// # Errors
+    /// When the disk refuses. The log stands as before, and this may be called again.
+    pub fn rewrite_failed(&mut self) -> Result<Vec<LostRange>, DiskError> {
+        let Some(active) = &self.active else {
+            return Ok(Vec::new());
+        };
+        let number = self.next_number;
+        self.next_number += 1;
+        let lost = rewrite(&active.segment, &self.identity, number, &self.table, &self.directory)?;
+        self.active = None;
+        Ok(lost)
     }
 
     /// Finishes the active segment with SEAL; further appends begin a new one.
