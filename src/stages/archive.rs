@@ -3,15 +3,17 @@
 //! Whatever is appended here is acknowledged only after a sync that began later; [`Archive::take_pending`] gives what such a sync covers, and
 //! [`Archive::synced`] is told when it is done. When a sync fails the archive goes back to what it knows to be on disk, in a new segment.
 
+mod local;
 mod pattern;
 
+pub use local::Reopened;
 pub use pattern::ArchivePattern;
 
 use crate::formats::body::Attach;
 use crate::formats::checkpoint;
 use crate::formats::frame::{self, FrameHeader, Kind};
 use crate::formats::segment::LogRole;
-use crate::formats::table::{Applied, ApplyError, Sender, StreamState, Table};
+use crate::formats::table::{Applied, ApplyError, Sender, Stream, StreamState, Table};
 use crate::formats::wire::{Held, Hello};
 use crate::ids::{OwnerId, StreamId};
 use crate::limits::{CHECKPOINT_LARGE, SEGMENT_BYTES};
@@ -21,6 +23,7 @@ use crate::seglog::reader::SegmentError;
 use crate::seglog::recovery;
 use crate::seglog::writer::{AppendError, Durability, LogIdentity, OpenSegment, SegmentLog};
 use hog_ring::mutant;
+use local::LocalRings;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -56,6 +59,8 @@ pub struct Archive {
     durable: HashMap<StreamId, (u64, StreamState)>,
     /// The same at the start.
     at_start: HashMap<StreamId, (u64, StreamState)>,
+    /// The rings on this host, if they are drained into this archive.
+    local: Option<LocalRings>,
 }
 
 impl Archive {
@@ -64,6 +69,16 @@ impl Archive {
     /// # Errors
     /// When the disk refuses.
     pub fn open(pattern: &ArchivePattern, group: &str, date: &str) -> Result<(Self, Vec<String>), ArchiveError> {
+        let (mut archive, damages) = Self::recover(pattern, group, date)?;
+        archive.begin()?;
+        Ok((archive, damages))
+    }
+
+    /// Recovers the archive, as [`Archive::open`] does, and begins nothing: [`Archive::begin`] comes next.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn recover(pattern: &ArchivePattern, group: &str, date: &str) -> Result<(Self, Vec<String>), ArchiveError> {
         let segments = pattern.segments(group)?;
         let mut standing = recovery::recover(&segments)?;
         let damages = std::mem::take(&mut standing.damages);
@@ -77,7 +92,7 @@ impl Archive {
         let at_start = positions(&standing.table);
         let directory = pattern.directory(group, date);
         let decompressor = crate::formats::codec::Decompressor::new().map_err(disk::at("prepare", &directory))?;
-        let mut log = SegmentLog::new(
+        let log = SegmentLog::new(
             identity,
             Durability::EachSegment,
             SEGMENT_BYTES,
@@ -85,8 +100,6 @@ impl Archive {
             standing,
             decompressor,
         );
-        log.begin_segment()?;
-        disk::sync_up_to(log.directory(), &pattern.base())?;
         let archive = Self {
             log,
             pattern: pattern.clone(),
@@ -94,8 +107,18 @@ impl Archive {
             pending: HashMap::new(),
             durable: HashMap::new(),
             at_start,
+            local: None,
         };
         Ok((archive, damages))
+    }
+
+    /// Begins a new segment.
+    ///
+    /// # Errors
+    /// When the disk refuses; the first append then tries again.
+    pub fn begin(&mut self) -> Result<(), DiskError> {
+        self.log.begin_segment()?;
+        disk::sync_up_to(self.log.directory(), &self.pattern.base())
     }
 
     /// What the archive holds.
@@ -117,19 +140,7 @@ impl Archive {
     /// # Errors
     /// When the disk refuses.
     pub fn welcome(&mut self, hello: &Hello, now: u64) -> Result<Vec<Held>, AppendError> {
-        let sender = Sender {
-            epoch: hello.epoch,
-            start_id: hello.start_id,
-            last_seen: now,
-            refused: false,
-        };
-        let body = checkpoint::encode_sender(hello.sender, &sender);
-        let mut batch = FrameBatch::default();
-        batch.push(
-            FrameHeader::plain(Kind::Checkpoint, &body).with_flags(frame::UPDATE),
-            &body,
-        );
-        self.append(&mut batch)?;
+        self.enter_sender(hello, now)?;
         let mine = self
             .log
             .table()
@@ -144,6 +155,22 @@ impl Archive {
                 state: stream.state,
             })
             .collect())
+    }
+
+    fn enter_sender(&mut self, hello: &Hello, now: u64) -> Result<(), AppendError> {
+        let sender = Sender {
+            epoch: hello.epoch,
+            start_id: hello.start_id,
+            last_seen: now,
+            refused: false,
+        };
+        let body = checkpoint::encode_sender(hello.sender, &sender);
+        let mut batch = FrameBatch::default();
+        batch.push(
+            FrameHeader::plain(Kind::Checkpoint, &body).with_flags(frame::UPDATE),
+            &body,
+        );
+        self.append(&mut batch)
     }
 
     /// Stores ATTACH and says up to where the archive has the stream.
@@ -334,10 +361,15 @@ impl Archive {
     }
 
     fn roll_into(&mut self, directory: &Path) -> Result<(), AppendError> {
-        self.log
-            .table_mut()
-            .streams
-            .retain(|_, stream| stream.state != StreamState::Forgotten);
+        // Sealed first: until that is on disk, nothing of the table may go.
+        self.log.finish()?;
+        let (owner, local) = (self.log.identity().owner, self.local.take());
+        let is_over = |id: &StreamId, stream: &Stream| {
+            stream.state == StreamState::Forgotten
+                || local.as_ref().is_some_and(|local| local.are_done(owner, id, stream))
+        };
+        self.log.table_mut().streams.retain(|id, stream| !is_over(id, stream));
+        self.local = local;
         self.log.roll_into(directory)
     }
 }
