@@ -226,6 +226,12 @@ impl RingReader {
         self.mapping.word64(SYNCED).fetch_max(to, Ordering::Release);
     }
 
+    /// Up to where the producer was told that what was drained is on disk.
+    #[must_use]
+    pub fn synced(&self) -> u64 {
+        self.mapping.word64(SYNCED).load(Ordering::Acquire) // pairs with the Release in publish_synced
+    }
+
     /// Who owns the ring.
     #[must_use]
     pub fn owner(&self) -> OwnerWord {

@@ -61,7 +61,7 @@ pub enum GapReason {
     BadRecord = 1,
     /// The ring was given up.
     Condemned = 2,
-    /// The spool was damaged, or no longer held it.
+    /// The spool was damaged, or no longer held it; or it was drained into another log.
     SpoolDamaged = 3,
     /// Dropped to make room.
     Dropped = 4,
@@ -76,7 +76,7 @@ impl GapReason {
         match self {
             Self::BadRecord => "bad record in the ring",
             Self::Condemned => "ring condemned",
-            Self::SpoolDamaged => "no longer in the spool",
+            Self::SpoolDamaged => "no longer where it was drained to",
             Self::Dropped => "dropped to make room",
             Self::Abandoned => "given up by a person",
         }

@@ -153,6 +153,7 @@ impl<L: GroupLog> Drainer<L> {
         let mut sleep = Duration::from_millis(1);
         while !self.stop.is_set() {
             self.report.passes.fetch_add(1, Ordering::Relaxed);
+            self.log.tend();
             let took = self.pass()?;
             self.look_at_owners()?;
             self.publish_synced();
@@ -168,7 +169,9 @@ impl<L: GroupLog> Drainer<L> {
             }
         }
         self.pass()?;
-        self.log.finish().map_err(|error| chain(&error))
+        let finished = self.log.finish();
+        self.publish_synced();
+        finished.map_err(|error| chain(&error))
     }
 
     /// Takes what the rings have, once; says how many bytes.

@@ -21,7 +21,17 @@ impl<L: GroupLog> Drainer<L> {
     /// Puts a GAP for `from..to` into the batch and reports the loss.
     pub(super) fn lose(&mut self, stream: StreamId, from: u64, to: u64, reason: GapReason, words: &str) {
         self.push_gap(stream, from, to, reason);
-        self.report_loss(stream, words);
+        let name = self.name_of(stream);
+        warn!("ring {name} (stream {stream}): {words}");
+        self.recorder.loss(&format!("stream {stream}"), words);
+    }
+
+    /// Puts a GAP for `from..to` into the batch, for what somebody else has: it is a loss only for a reader that lacks it.
+    pub(super) fn skip(&mut self, stream: StreamId, from: u64, to: u64, reason: GapReason, words: &str) {
+        self.push_gap(stream, from, to, reason);
+        let name = self.name_of(stream);
+        warn!("ring {name} (stream {stream}): {words}");
+        self.recorder.fault(&format!("stream {stream}"), words);
     }
 
     /// Puts a GAP for `from..to` into the batch.
@@ -34,13 +44,10 @@ impl<L: GroupLog> Drainer<L> {
         self.advanced(stream, to);
     }
 
-    fn report_loss(&self, stream: StreamId, words: &str) {
-        let name = self
-            .rings
+    fn name_of(&self, stream: StreamId) -> String {
+        self.rings
             .get(stream)
-            .map_or_else(String::new, |ring| ring.reader.path().display().to_string());
-        warn!("ring {name} (stream {stream}): {words}");
-        self.recorder.loss(&format!("stream {stream}"), words);
+            .map_or_else(String::new, |ring| ring.reader.path().display().to_string())
     }
 
     /// Gives up a ring that cannot be trusted: marks it, ends its stream behind what was taken, unlinks it.

@@ -2,6 +2,7 @@
 
 use super::Drainer;
 use super::log::GroupLog;
+use super::opening::words_of_hole;
 use super::rings::{Found, RingHandle};
 use crate::formats::body::GapReason;
 use crate::formats::frame::END_SPAN;
@@ -21,7 +22,7 @@ impl<L: GroupLog> Drainer<L> {
         self.scan_due = Instant::now() + SCAN_EVERY;
         for found in self.rings.scan().map_err(|error| crate::exit::chain(&error))? {
             match found {
-                Found::Ring(ring) => self.enter(*ring),
+                Found::Ring(ring) => self.enter(*ring)?,
                 Found::Unreadable { path, words } => {
                     warn!("{} is not drained: {words}", path.display());
                     self.recorder.loss(&path.display().to_string(), &words);
@@ -33,7 +34,7 @@ impl<L: GroupLog> Drainer<L> {
     }
 
     /// Takes a ring that was found into the set.
-    fn enter(&mut self, mut ring: RingHandle) {
+    fn enter(&mut self, mut ring: RingHandle) -> Result<(), String> {
         let stream = ring.stream();
         if self.inherited.left.contains(&stream) {
             self.log.take_up(stream);
@@ -48,7 +49,7 @@ impl<L: GroupLog> Drainer<L> {
             (ring.attached, ring.ending) = (true, true);
             self.rings.insert(ring);
             self.unlink(stream);
-            return;
+            return Ok(());
         }
         ring.attached = held.is_some();
         // Up to here some spool has the stream, whether or not the one that took it last lived to advance the head.
@@ -58,6 +59,13 @@ impl<L: GroupLog> Drainer<L> {
             .map(|(end, _)| end)
             .fold(head, u64::max);
         let end = held.map_or(taken, |(end, _)| end);
+        let lacks_from = held.map_or(0, |(end, _)| end);
+        if taken > lacks_from && !self.log.takes_holes() {
+            return Err(words_of_hole(ring.reader.path(), lacks_from, taken, L::NAME));
+        }
+        if held.is_none() && elsewhere.is_none() {
+            ring.reader.publish_synced(head); // what lies below is not for this log to sync
+        }
         ring.drained = end;
         let lives = [
             self.log.table().streams.get(&stream),
@@ -82,18 +90,22 @@ impl<L: GroupLog> Drainer<L> {
         self.drain.found(stream, ring.born, end);
         self.rings.insert(ring);
         if taken > end {
-            // This spool never had that part. A destination that got it from the spool that has it does not heed this GAP.
-            let words = format!("positions {end} to {taken} were drained into another spool");
+            // This log never had that part. A destination that got it from the spool that has it does not heed this GAP.
+            let words = format!(
+                "positions {end} to {taken} were drained before, and are not in this {}",
+                L::NAME
+            );
             if elsewhere.is_some_and(|(end, _)| end >= taken) {
                 self.push_gap(stream, end, taken, GapReason::SpoolDamaged);
-                info!("stream {stream}: {words}, which is shipped as well");
+                info!("stream {stream}: {words}; they are shipped from another one");
             } else {
-                self.lose(stream, end, taken, GapReason::SpoolDamaged, &words);
+                self.skip(stream, end, taken, GapReason::SpoolDamaged, &words);
             }
         }
         if self.inherited.abandoned.contains(&stream) {
             self.give_up(stream);
         }
+        Ok(())
     }
 
     /// Tells the log which rings there are, so that the others can be forgotten; not while a ring cannot be read.

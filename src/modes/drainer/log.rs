@@ -31,6 +31,15 @@ pub trait GroupLog: Send + Sized + 'static {
     /// Whom its ATTACH frames name as the sender of their streams.
     fn sender(&self) -> OwnerId;
 
+    /// Whether a stream may go on, or begin, behind positions that this log lacks and that its ring has given up: somebody else drained them. This
+    /// log can never take them in then; a GAP stands for them where it has what was before.
+    fn takes_holes(&self) -> bool {
+        true
+    }
+
+    /// Does what is due though nothing is appended; called between passes. What fails is reported and tried again by the next call.
+    fn tend(&mut self) {}
+
     /// Appends the frames of `batch`. They survive this process when it returns; when they survive a loss of power is not said.
     ///
     /// # Errors

@@ -159,14 +159,48 @@ pub fn lost_regions(
     Ok(lost)
 }
 
+/// The first ring that has given up what the log lacks, whose `table` this is, in words: somebody else took it. Also of a stream that the log does
+/// not know: once it does, it takes in nothing before the positions that it has.
+///
+/// # Errors
+/// When the ring directory cannot be read.
+pub fn first_hole(rings: &RingDirectory, table: &Table, log: &str) -> Result<Option<String>, Failure> {
+    let RingDirectory::Opened(rings) = rings else {
+        return Ok(None);
+    };
+    let directory = &rings.directory;
+    let paths = hog_ring::ring_files(directory).map_err(|error| cannot_list(directory, &error))?;
+    for ring in paths.iter().filter_map(|path| RingReader::open(path).ok()) {
+        let (end, head) = match table.streams.get(&StreamId(ring.identity().uuid)) {
+            Some(held) if held.state == StreamState::Ended => continue,
+            Some(held) => (held.end, ring.head()),
+            None => (0, ring.head()),
+        };
+        if end < head {
+            return Ok(Some(words_of_hole(ring.path(), end, head, log)));
+        }
+    }
+    Ok(None)
+}
+
+/// What to say of a ring whose `head` is beyond the `end` of what the log has of it.
+#[must_use]
+pub(super) fn words_of_hole(ring: &Path, end: u64, head: u64, log: &str) -> String {
+    format!(
+        "{}: positions {end} to {head} were drained before, and are not in this {log}: have the hog that drained them deliver \
+         them here first, or give them up with --accept-gaps",
+        ring.display()
+    )
+}
+
+fn cannot_list(directory: &Path, error: &std::io::Error) -> Failure {
+    let words = format!("cannot list {}: {error}", directory.display());
+    Failure::new(ExitStatus::Failed, words)
+}
+
 /// The streams whose rings are in `directory`. `None`: there is a ring that this user may not read.
 fn streams_in(directory: &Path) -> Result<Option<Vec<Uuid>>, Failure> {
-    let paths = hog_ring::ring_files(directory).map_err(|error| {
-        Failure::new(
-            ExitStatus::Failed,
-            format!("cannot list {}: {error}", directory.display()),
-        )
-    })?;
+    let paths = hog_ring::ring_files(directory).map_err(|error| cannot_list(directory, &error))?;
     let mut here = Vec::with_capacity(paths.len());
     for path in paths {
         match RingReader::open(&path) {

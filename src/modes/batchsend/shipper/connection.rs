@@ -239,11 +239,15 @@ impl<'a> Connection<'a> {
                     self.add(&attach, &body)?;
                     self.ship.attached(header.stream);
                 }
-                let mut sound = true;
+                let (mut sound, mut gap) = (true, None);
                 let cursor = &mut self.cursor;
                 self.parcel
                     .add(&header, |raw| {
+                        let from = raw.len();
                         sound = cursor.raw(&frame, raw)?;
+                        if header.kind == Kind::Gap {
+                            gap = Gap::decode(&raw[from..]).ok();
+                        }
                         if sound {
                             Ok(())
                         } else {
@@ -253,6 +257,9 @@ impl<'a> Connection<'a> {
                     .or_else(|error| if sound { Err(error) } else { Ok(()) })?;
                 if sound {
                     self.began.get_or_insert_with(Instant::now);
+                    if gap.is_some_and(|gap| gap.reason == GapReason::SpoolDamaged) {
+                        self.report_missing(header.stream, self.ship.has(header.stream), header.end);
+                    }
                     self.ship.sent(&header);
                     self.cursor.passed(&frame)?;
                 } else {
@@ -299,12 +306,7 @@ impl<'a> Connection<'a> {
 
     /// Nobody has `from..to` of the stream any more: the receiver is told, and so is the operator.
     fn add_gap(&mut self, stream: StreamId, from: u64, to: u64) -> Result<(), Ended> {
-        let words = format!(
-            "positions {from} to {to} are in no spool any more and missing at {}",
-            self.shipper.options.destination
-        );
-        warn!("stream {stream}: {words}");
-        self.shipper.recorder.loss(&format!("stream {stream}"), &words);
+        self.report_missing(stream, from, to);
         let body = Gap::because(GapReason::SpoolDamaged).encode();
         let mut header = FrameHeader::plain(Kind::Gap, &body).of_stream(stream, from, to);
         header.time = crate::os::clock::now_ns();
@@ -324,6 +326,9 @@ impl<'a> Connection<'a> {
             Ok(gap) if sound => gap.reason,
             _ => GapReason::SpoolDamaged,
         };
+        if reason == GapReason::SpoolDamaged {
+            self.report_missing(stream, self.ship.has(stream), end);
+        }
         let body = Gap::because(reason).encode();
         let mut header = FrameHeader::plain(Kind::Gap, &body).of_stream(stream, self.ship.has(stream), end);
         header.time = frame.header().time;
@@ -332,6 +337,15 @@ impl<'a> Connection<'a> {
         self.add(&header, &body)?;
         self.ship.sent(&header);
         Ok(())
+    }
+
+    fn report_missing(&self, stream: StreamId, from: u64, to: u64) {
+        let words = format!(
+            "positions {from} to {to} are in no spool any more and missing at {}",
+            self.shipper.options.destination
+        );
+        warn!("stream {stream}: {words}");
+        self.shipper.recorder.loss(&format!("stream {stream}"), &words);
     }
 
     fn add(&mut self, header: &FrameHeader, body: &[u8]) -> Result<(), Ended> {
