@@ -34,6 +34,9 @@ _hog() {
             hog,help)
                 cmd="hog__subcmd__help"
                 ;;
+            hog,local)
+                cmd="hog__subcmd__local"
+                ;;
             hog,status)
                 cmd="hog__subcmd__status"
                 ;;
@@ -58,6 +61,9 @@ _hog() {
             hog__subcmd__help,help)
                 cmd="hog__subcmd__help__subcmd__help"
                 ;;
+            hog__subcmd__help,local)
+                cmd="hog__subcmd__help__subcmd__local"
+                ;;
             hog__subcmd__help,status)
                 cmd="hog__subcmd__help__subcmd__status"
                 ;;
@@ -71,7 +77,7 @@ _hog() {
 
     case "${cmd}" in
         hog)
-            opts="-q -h -V --quiet --help --version engine batchsend batchrecv cat verify status demo help"
+            opts="-q -h -V --quiet --help --version engine batchsend batchrecv local cat verify status demo help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -307,7 +313,7 @@ _hog() {
             return 0
             ;;
         hog__subcmd__help)
-            opts="engine batchsend batchrecv cat verify status demo help"
+            opts="engine batchsend batchrecv local cat verify status demo help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -404,6 +410,20 @@ _hog() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        hog__subcmd__help__subcmd__local)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         hog__subcmd__help__subcmd__status)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -425,6 +445,56 @@ _hog() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hog__subcmd__local)
+            opts="-g -d -m -q -h -V --group --dir --store-dir --sync --accept-gaps --drain-and-exit --shm-dir --shm-group --quiet --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --group)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -g)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -d)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -m)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sync)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --shm-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --shm-group)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

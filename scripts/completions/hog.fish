@@ -30,6 +30,7 @@ complete -c hog -n "__fish_hog_needs_command" -s V -l version -d 'Print version'
 complete -c hog -n "__fish_hog_needs_command" -f -a "engine" -d 'Log each line of files or of stdin as a record'
 complete -c hog -n "__fish_hog_needs_command" -f -a "batchsend" -d 'Drain rings into a spool and ship it'
 complete -c hog -n "__fish_hog_needs_command" -f -a "batchrecv" -d 'Receive what is shipped and store it'
+complete -c hog -n "__fish_hog_needs_command" -f -a "local" -d 'Drain rings straight into an archive on this host'
 complete -c hog -n "__fish_hog_needs_command" -f -a "cat" -d 'Print the records of archives and spools'
 complete -c hog -n "__fish_hog_needs_command" -f -a "verify" -d 'Check archives and spools, byte by byte'
 complete -c hog -n "__fish_hog_needs_command" -f -a "status" -d 'Say what a sender or receiver is doing'
@@ -77,6 +78,17 @@ complete -c hog -n "__fish_hog_using_subcommand batchrecv" -s m -l store-dir -d 
 complete -c hog -n "__fish_hog_using_subcommand batchrecv" -s q -l quiet -d 'Say less: -q only warnings, -qq only errors'
 complete -c hog -n "__fish_hog_using_subcommand batchrecv" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hog -n "__fish_hog_using_subcommand batchrecv" -s V -l version -d 'Print version'
+complete -c hog -n "__fish_hog_using_subcommand local" -s g -l group -d 'A group to drain; may be repeated' -r
+complete -c hog -n "__fish_hog_using_subcommand local" -s d -l dir -d 'Where archives lie, with $GROUP and $DATE in it' -r
+complete -c hog -n "__fish_hog_using_subcommand local" -s m -l store-dir -d 'Directory of hogstat.db' -r -F
+complete -c hog -n "__fish_hog_using_subcommand local" -l sync -d 'How often the archive is synced to disk' -r
+complete -c hog -n "__fish_hog_using_subcommand local" -l shm-dir -d 'Where rings are; it must be tmpfs' -r -F
+complete -c hog -n "__fish_hog_using_subcommand local" -l shm-group -d 'Unix group, by name or number, that shares the rings' -r
+complete -c hog -n "__fish_hog_using_subcommand local" -l accept-gaps -d 'Go on with rings that were drained before, elsewhere'
+complete -c hog -n "__fish_hog_using_subcommand local" -l drain-and-exit -d 'End once all found at the start is in the archive, synced'
+complete -c hog -n "__fish_hog_using_subcommand local" -s q -l quiet -d 'Say less: -q only warnings, -qq only errors'
+complete -c hog -n "__fish_hog_using_subcommand local" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hog -n "__fish_hog_using_subcommand local" -s V -l version -d 'Print version'
 complete -c hog -n "__fish_hog_using_subcommand cat" -l format -d 'How to print records' -r -f -a "text\t'One line a record: time, group, statement, and the format string filled in'
 json\t'One object a line: group, stream, position, time, statement, value, text'
 raw\t'The lines that an engine logged, as they were; nothing of other records'"
@@ -107,11 +119,12 @@ complete -c hog -n "__fish_hog_using_subcommand demo" -l shm-dir -d 'Where rings
 complete -c hog -n "__fish_hog_using_subcommand demo" -s q -l quiet -d 'Say less: -q only warnings, -qq only errors'
 complete -c hog -n "__fish_hog_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hog -n "__fish_hog_using_subcommand demo" -s V -l version -d 'Print version'
-complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv cat verify status demo help" -f -a "engine" -d 'Log each line of files or of stdin as a record'
-complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv cat verify status demo help" -f -a "batchsend" -d 'Drain rings into a spool and ship it'
-complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv cat verify status demo help" -f -a "batchrecv" -d 'Receive what is shipped and store it'
-complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv cat verify status demo help" -f -a "cat" -d 'Print the records of archives and spools'
-complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv cat verify status demo help" -f -a "verify" -d 'Check archives and spools, byte by byte'
-complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv cat verify status demo help" -f -a "status" -d 'Say what a sender or receiver is doing'
-complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv cat verify status demo help" -f -a "demo" -d 'Ship a file on this machine, killing sender and receiver on the way, and compare'
-complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv cat verify status demo help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status demo help" -f -a "engine" -d 'Log each line of files or of stdin as a record'
+complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status demo help" -f -a "batchsend" -d 'Drain rings into a spool and ship it'
+complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status demo help" -f -a "batchrecv" -d 'Receive what is shipped and store it'
+complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status demo help" -f -a "local" -d 'Drain rings straight into an archive on this host'
+complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status demo help" -f -a "cat" -d 'Print the records of archives and spools'
+complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status demo help" -f -a "verify" -d 'Check archives and spools, byte by byte'
+complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status demo help" -f -a "status" -d 'Say what a sender or receiver is doing'
+complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status demo help" -f -a "demo" -d 'Ship a file on this machine, killing sender and receiver on the way, and compare'
+complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status demo help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

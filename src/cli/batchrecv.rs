@@ -1,12 +1,13 @@
 //! `hog batchrecv`: its flags, their defaults and reasons.
 
+use super::default_archive;
 use super::values::destination;
 use crate::exit::{ExitStatus, Failure};
 use crate::modes::batchrecv::{self, BatchrecvOptions};
 use crate::modes::store;
 use crate::stages::archive::ArchivePattern;
 use clap::Args;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub(super) struct BatchrecvArgs {
@@ -39,10 +40,4 @@ impl BatchrecvArgs {
             store: self.store_dir.unwrap_or_else(|| store::default_store("batchrecv")),
         })
     }
-}
-
-/// Where archives lie when nothing is said of it.
-fn default_archive() -> Result<ArchivePattern, Failure> {
-    let directory = Path::new(store::STATE_DIRECTORY).join("archive");
-    ArchivePattern::new(&directory.display().to_string()).map_err(|words| Failure::new(ExitStatus::Usage, words))
 }

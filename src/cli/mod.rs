@@ -11,17 +11,20 @@ mod batchsend;
 mod cat;
 mod demo;
 mod engine;
+mod local;
 mod refusal;
 mod status;
 mod values;
 mod verify;
 
 use crate::exit::{ExitStatus, Failure};
+use crate::modes::store;
+use crate::stages::archive::ArchivePattern;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use hog_ring::ShmGroup;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A crash-safe, shared-memory log shipper
 ///
@@ -47,6 +50,8 @@ enum Mode {
     /// Receive what is shipped and store it
     #[command(alias = "recv")]
     Batchrecv(batchrecv::BatchrecvArgs),
+    /// Drain rings straight into an archive on this host
+    Local(local::LocalArgs),
     /// Print the records of archives and spools
     Cat(cat::CatArgs),
     /// Check archives and spools, byte by byte
@@ -113,12 +118,19 @@ impl Cli {
             Mode::Engine(args) => args.run(),
             Mode::Batchsend(args) => args.run(),
             Mode::Batchrecv(args) => args.run(),
+            Mode::Local(args) => args.run(),
             Mode::Cat(args) => args.run(),
             Mode::Verify(args) => args.run(),
             Mode::Status(args) => args.run(),
             Mode::Demo(args) => args.run(),
         }
     }
+}
+
+/// Where archives lie when nothing is said of it.
+fn default_archive() -> Result<ArchivePattern, Failure> {
+    let directory = Path::new(store::STATE_DIRECTORY).join("archive");
+    ArchivePattern::new(&directory.display().to_string()).map_err(|words| Failure::new(ExitStatus::Usage, words))
 }
 
 #[cfg(test)]

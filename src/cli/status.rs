@@ -11,7 +11,7 @@ use std::path::PathBuf;
 pub(super) struct StatusArgs {
     /// The store that is asked about
     ///
-    /// It is that of a sender or of a receiver, whether one works there now or not.
+    /// It is that of a sender, a receiver or a local, whether one works there now or not.
     ///
     /// The default is $HOBBES_STORE_DIR where that is set, and otherwise /var/lib/hog/batchsend: a host has more senders than receivers.
     #[arg(short = 'm', long, value_name = "STORE")]

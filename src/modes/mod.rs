@@ -8,6 +8,7 @@ pub mod demo;
 pub mod drainer;
 pub mod engine;
 pub mod heartbeat;
+pub mod local;
 pub mod preflight;
 pub mod recorder;
 pub mod recover;

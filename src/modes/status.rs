@@ -1,6 +1,7 @@
 //! `hog status`: what a role is doing, from hogstat.db, the rings and the spools. It takes no lock and changes nothing, so it may be asked at any time.
 
 mod recoveries;
+mod text;
 
 pub use recoveries::RecoveryStatus;
 
@@ -43,7 +44,8 @@ pub struct StatusOptions {
 pub struct Status {
     /// Pid of the process that holds the store.
     pub running: Option<String>,
-    /// Bytes in rings and spools that not everybody they are owed to has acknowledged.
+    /// Bytes that are not where they are to stay: in rings, in spools and not acknowledged by all they are owed to, in archives that are
+    /// drained into on this host and not known to be on disk.
     pub unacked_bytes: u64,
     /// Records that unreliable producers dropped, as far as rings that are still there say.
     pub dropped_records: u64,
@@ -64,14 +66,18 @@ pub struct Status {
 pub struct GroupStatus {
     /// Its name.
     pub group: String,
-    /// Directory of its spool.
-    pub spool: String,
+    /// Directory of its spool; null where rings are drained into an archive on this host.
+    pub spool: Option<String>,
+    /// Directory of that archive, perhaps with `$DATE` in it; null where there is a spool.
+    pub archive: Option<String>,
     /// The spool's uuid.
-    pub sender: String,
+    pub sender: Option<String>,
     /// The latest run of it.
-    pub epoch: u64,
-    /// Bytes in its rings that are not in the spool.
+    pub epoch: Option<u64>,
+    /// Bytes in its rings that are not in the spool, or archive.
     pub ring_bytes: u64,
+    /// Bytes of its rings that are there and not known to be on disk.
+    pub unsynced_bytes: u64,
     /// Bytes in its spool that some destination has not acknowledged: of the destination that lacks most.
     pub spool_bytes: u64,
     /// Bytes of the segments in its spool, delivered or not.
@@ -150,7 +156,7 @@ pub fn run(options: &StatusOptions) -> Result<ExitStatus, Failure> {
     let status = look(options)?;
     let text = match options.format {
         StatusFormat::Json => serde_json::to_string(&status).map_err(|error| Failure::of(&error))? + "\n",
-        StatusFormat::Text => text_of(&status),
+        StatusFormat::Text => text::of(&status),
     };
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => return Err(Failure::of(&error)),
@@ -172,11 +178,22 @@ pub fn look(options: &StatusOptions) -> Result<Status, Failure> {
     let overview = stat.overview().map_err(|error| database_failure(&error))?;
     let mut groups = Vec::new();
     for spool in &overview.spools {
-        groups.push(group_status(&stat, &overview, spool, &options.shm_dir)?);
+        groups.push(spool_status(&stat, &overview, spool, &options.shm_dir)?);
+    }
+    // A store may serve a sender and a local in turns. Who came last has the rings; of a sender before it the backlog counts all the same.
+    let is_later = |one: &hogstat::Archive| {
+        let spool = overview.spools.iter().find(|spool| spool.group == one.group);
+        spool.is_none_or(|spool| spool.session < one.session)
+    };
+    for archive in overview.archives.iter().filter(|archive| is_later(archive)) {
+        if let Some(spool) = groups.iter_mut().find(|group| group.group == archive.group) {
+            spool.ring_bytes = 0;
+        }
+        groups.push(archive_status(&overview, archive, &options.shm_dir));
     }
     Ok(Status {
         running: DirectoryLock::holder_of(&options.store),
-        unacked_bytes: groups.iter().map(|group| group.ring_bytes + group.spool_bytes).sum(),
+        unacked_bytes: groups.iter().map(GroupStatus::unacked_bytes).sum(),
         dropped_records: groups.iter().map(|group| group.dropped_records).sum(),
         groups,
         sessions: overview.sessions.iter().map(session_status).collect(),
@@ -213,23 +230,66 @@ fn open_database(store: &Path) -> Result<Stat, Failure> {
     }
 }
 
-fn group_status(
+impl GroupStatus {
+    /// A group of which only the rings are known.
+    fn of_rings(overview: &Overview, group: &str, shm_dir: &Path) -> Self {
+        let mut status = Self {
+            group: group.to_owned(),
+            spool: None,
+            archive: None,
+            sender: None,
+            epoch: None,
+            ring_bytes: 0,
+            unsynced_bytes: 0,
+            spool_bytes: 0,
+            spool_used: 0,
+            retained_bytes: 0,
+            spool_max: None,
+            dropped_records: 0,
+            dropped_bytes: 0,
+            destinations: Vec::new(),
+        };
+        for directory in ring_directories(overview, group, shm_dir) {
+            for path in hog_ring::ring_files(&directory).unwrap_or_default() {
+                let Ok(ring) = RingReader::open(&path) else { continue }; // gone meanwhile, or the drainer reports it
+                let (head, synced) = (ring.head(), ring.synced());
+                status.ring_bytes += ring.tail(head).map_or(0, |tail| tail - head);
+                status.unsynced_bytes += head.saturating_sub(synced);
+                let (records, bytes) = ring.drops();
+                status.dropped_records += records;
+                status.dropped_bytes += bytes;
+            }
+        }
+        status
+    }
+
+    /// What is not where it is to stay.
+    fn unacked_bytes(&self) -> u64 {
+        let drained = if self.archive.is_some() {
+            self.unsynced_bytes
+        } else {
+            self.spool_bytes
+        };
+        self.ring_bytes + drained
+    }
+}
+
+/// A group that is drained into an archive on this host.
+fn archive_status(overview: &Overview, archive: &hogstat::Archive, shm_dir: &Path) -> GroupStatus {
+    GroupStatus {
+        archive: Some(archive.directory.clone()),
+        ..GroupStatus::of_rings(overview, &archive.group, shm_dir)
+    }
+}
+
+/// A group that is drained into a spool.
+fn spool_status(
     stat: &Stat,
     overview: &Overview,
     spool: &hogstat::Spool,
     shm_dir: &Path,
 ) -> Result<GroupStatus, Failure> {
-    let (mut ring_bytes, mut dropped_records, mut dropped_bytes) = (0, 0, 0);
-    for directory in ring_directories(overview, &spool.group, shm_dir) {
-        for path in hog_ring::ring_files(&directory).unwrap_or_default() {
-            let Ok(ring) = RingReader::open(&path) else { continue }; // gone meanwhile, or the drainer reports it
-            let head = ring.head();
-            ring_bytes += ring.tail(head).map_or(0, |tail| tail - head);
-            let (records, bytes) = ring.drops();
-            dropped_records += records;
-            dropped_bytes += bytes;
-        }
-    }
+    let status = GroupStatus::of_rings(overview, &spool.group, shm_dir);
     let directory = Path::new(&spool.directory);
     let epoch = lock::spool_identity(directory).map_or(spool.epoch, |identity| identity.epoch.max(spool.epoch));
     let index = SpoolIndex::look_at(directory, spool.epoch).map_err(|error| Failure::of(&error))?;
@@ -270,11 +330,9 @@ fn group_status(
         .collect();
     destinations.sort_by(|one, other| one.address.cmp(&other.address));
     Ok(GroupStatus {
-        group: spool.group.clone(),
-        spool: spool.directory.clone(),
-        sender: spool.sender.to_string(),
-        epoch,
-        ring_bytes,
+        spool: Some(spool.directory.clone()),
+        sender: Some(spool.sender.to_string()),
+        epoch: Some(epoch),
         spool_bytes: destinations
             .iter()
             .map(|destination| destination.unacked_bytes)
@@ -283,9 +341,8 @@ fn group_status(
         spool_used: index.usage().used,
         retained_bytes: index.delivered_bytes(),
         spool_max: lock::spool_bound(directory),
-        dropped_records,
-        dropped_bytes,
         destinations,
+        ..status
     })
 }
 
@@ -327,68 +384,4 @@ fn fault_status(fault: &hogstat::Fault) -> FaultStatus {
         object: fault.object.clone(),
         what: fault.what.clone(),
     }
-}
-
-fn text_of(status: &Status) -> String {
-    use std::fmt::Write;
-    let mut text = String::new();
-    // Writing to a String cannot fail.
-    let _ = match &status.running {
-        Some(pid) => writeln!(
-            text,
-            "running as process {pid}; {} bytes unacknowledged",
-            status.unacked_bytes
-        ),
-        None => writeln!(text, "not running; {} bytes unacknowledged", status.unacked_bytes),
-    };
-    for group in &status.groups {
-        let _ = writeln!(
-            text,
-            "group {}: {} bytes in rings, {} in the spool {}, run {}, {} records dropped",
-            group.group, group.ring_bytes, group.spool_bytes, group.spool, group.epoch, group.dropped_records
-        );
-        let bound = group.spool_max.map_or_else(String::new, |max| format!(" of {max}"));
-        let _ = writeln!(
-            text,
-            "  spool: {} bytes{bound} on the disk, {} of them delivered",
-            group.spool_used, group.retained_bytes
-        );
-        for destination in &group.destinations {
-            let state = destination.state.as_deref().unwrap_or("not tried yet");
-            let age = destination
-                .oldest_unsent_age
-                .map(|age| format!(", the oldest {age:.1} s old"))
-                .unwrap_or_default();
-            let _ = writeln!(
-                text,
-                "  to {}: {state}, {} bytes to go{age}",
-                destination.address, destination.unacked_bytes
-            );
-        }
-    }
-    for region in &status.regions {
-        let _ = writeln!(
-            text,
-            "ring {} of group {}: {}, position {}",
-            region.name, region.group, region.state, region.position
-        );
-    }
-    for recovery in &status.recoveries {
-        let _ = writeln!(text, "{}", recovery.in_words());
-    }
-    for session in &status.sessions {
-        let ended = session
-            .ended
-            .as_deref()
-            .map_or_else(|| "not ended in order".to_owned(), |ended| format!("ended {ended}"));
-        let _ = writeln!(
-            text,
-            "session {} {} (process {}): {}, {ended}",
-            session.id, session.role, session.pid, session.started
-        );
-    }
-    for fault in &status.faults {
-        let _ = writeln!(text, "fault {}: {}: {}", fault.time, fault.object, fault.what);
-    }
-    text
 }

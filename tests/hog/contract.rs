@@ -4,7 +4,7 @@
 //! described turns a test red, and so does one that is described and gone.
 #![allow(dead_code)] // members are there to be read into
 
-use crate::scene::{GROUP, Scene, wait_until, words};
+use crate::scene::{GROUP, Scene, wait_until, words, words_of};
 use hog_ring::payload::Text;
 use hog_ring::{GroupOptions, Statement, statement};
 use serde::Deserialize;
@@ -82,10 +82,12 @@ struct Status {
 #[serde(deny_unknown_fields)]
 struct Group {
     group: String,
-    spool: String,
-    sender: String,
-    epoch: u64,
+    spool: Option<String>,
+    archive: Option<String>,
+    sender: Option<String>,
+    epoch: Option<u64>,
     ring_bytes: u64,
+    unsynced_bytes: u64,
     spool_bytes: u64,
     spool_used: u64,
     retained_bytes: u64,
@@ -288,14 +290,22 @@ fn what_is_printed_as_json_is_what_is_described() {
     let running = scene.status().unwrap();
     drop(sender);
     let stopped = scene.status().unwrap();
-    hold::<Status>("Status", &[&running, &stopped], &[]);
     let all = |member: &str| -> Vec<Value> {
         let of = |status: &Value| status[member].as_array().unwrap().clone();
         [of(&running), of(&stopped)].concat()
     };
-    let groups = all("groups");
-    // Of a spool whose last run was of a hog that knew no bound.
-    hold::<Group>("Group of status", &groups.iter().collect::<Vec<_>>(), &["spool_max"]);
+    let mut groups = all("groups");
+    // It takes over rings that the sender drained.
+    let arguments = scene.local_arguments(&[GROUP], "local", &["--accept-gaps"]);
+    let _local = scene.start("local", &words_of(&arguments));
+    wait_until("the local has its archive", || {
+        let status = scene.status_in(&scene.local_store());
+        status.is_some_and(|status| status["groups"] != serde_json::json!([]))
+    });
+    let of_local = scene.status_in(&scene.local_store()).unwrap();
+    hold::<Status>("Status", &[&running, &of_local, &stopped], &[]);
+    groups.extend(of_local["groups"].as_array().unwrap().clone());
+    hold::<Group>("Group of status", &groups.iter().collect::<Vec<_>>(), &[]);
     let destinations: Vec<_> = groups
         .iter()
         .flat_map(|group| group["destinations"].as_array().unwrap())

@@ -1,5 +1,6 @@
 //! Programs that log through the library: this test's own binary, run again as one of them.
 
+use crate::roles::Process;
 use crate::scene::{GROUP, Scene, wait_until};
 use hog_ring::{Group, GroupOptions, Statement, statement};
 use std::collections::BTreeMap;
@@ -135,23 +136,41 @@ fn program_that_is_killed_in_a_transaction() {
 fn a_transaction_arrives_whole_or_not_at_all() {
     let scene = Scene::new();
     let receiver = scene.receiver("recv");
-    let mut sender = scene.sender(&[&receiver.address]);
+    let drain = || scene.sender(&[&receiver.address]);
+    kill_programs_in_transactions(&scene, &drain, &|| scene.wait_acked());
+    assert_whole_transactions(&scene, &receiver.archive);
+}
+
+#[test]
+fn a_transaction_is_in_the_archive_of_a_local_whole_or_not_at_all() {
+    let scene = Scene::new();
+    kill_programs_in_transactions(&scene, &|| scene.local("recv"), &|| scene.wait_stored());
+    assert_whole_transactions(&scene, &scene.archive("recv"));
+}
+
+/// Kills five programs in a transaction, two of them together with the process that `drain` starts.
+fn kill_programs_in_transactions(scene: &Scene, drain: &dyn Fn() -> Process, wait: &dyn Fn()) {
+    let mut drainer = drain();
     for run in 1..=5_u64 {
-        let program = start(&scene, "program_that_is_killed_in_a_transaction");
+        let program = start(scene, "program_that_is_killed_in_a_transaction");
         let enough = scene.draw(|chance| chance.u64(100_000..2_000_000));
         wait_until("it has logged enough", || scene.progress().1 > enough);
         if run % 2 == 0 {
-            sender.kill();
+            drainer.kill();
             drop(program);
-            sender = scene.sender(&[&receiver.address]);
+            drainer = drain();
         } else {
             drop(program);
         }
         wait_until("the ring is gone", || scene.rings().is_empty());
     }
-    scene.wait_acked();
+    wait();
+}
+
+/// That `archive` has whole transactions of five programs.
+fn assert_whole_transactions(scene: &Scene, archive: &Path) {
     let mut streams: BTreeMap<String, Vec<(String, u64)>> = BTreeMap::new();
-    for record in scene.json(&receiver.archive) {
+    for record in scene.json(archive) {
         let value = &record["value"];
         let logged = (
             value["who"].as_str().unwrap().to_owned(),
@@ -168,5 +187,5 @@ fn a_transaction_arrives_whole_or_not_at_all() {
         let both = |number| [("first".to_owned(), number), ("second".to_owned(), number)];
         assert!(found.chunks(2).zip(0..).all(|(pair, number)| *pair == both(number)));
     }
-    scene.verify(&receiver.archive);
+    scene.verify(archive);
 }

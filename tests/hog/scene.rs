@@ -8,7 +8,7 @@ use crate::roles::{Finished, Process, Receiver};
 use hog_ring::RingReader;
 use serde_json::Value;
 use std::cell::RefCell;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -153,6 +153,42 @@ impl Scene {
         self.start("batchsend", &arguments)
     }
 
+    /// Where the archive of `name` is: of a receiver that is called so, or of a local.
+    pub(crate) fn archive(&self, name: &str) -> PathBuf {
+        self.path(name).join("archive")
+    }
+
+    /// Starts a local of [`GROUP`] with the archive of `name`.
+    pub(crate) fn local(&self, name: &str) -> Process {
+        self.start("local", &words_of(&self.local_arguments(&[GROUP], name, &[])))
+    }
+
+    /// The command line of a local whose archive is that of `name`.
+    pub(crate) fn local_arguments(&self, groups: &[&str], name: &str, more: &[&str]) -> Vec<OsString> {
+        let (archive, store) = (self.archive(name).join("$GROUP"), self.local_store());
+        let mut arguments = vec![OsString::from("local")];
+        for group in groups {
+            arguments.extend(["-g".into(), group.into()]);
+        }
+        arguments.extend(["-d".into(), archive.into(), "-m".into(), store.into()]);
+        arguments.extend(["--shm-dir".into(), self.shm_dir().into()]);
+        arguments.extend(more.iter().map(OsString::from));
+        arguments
+    }
+
+    /// The store of a local.
+    pub(crate) fn local_store(&self) -> PathBuf {
+        self.path("local-store")
+    }
+
+    /// Waits until the local has all that was logged in its archive, on the disk.
+    pub(crate) fn wait_stored(&self) {
+        wait_until("all is in the archive and synced", || {
+            self.status_in(&self.local_store())
+                .is_some_and(|status| status["unacked_bytes"] == 0)
+        });
+    }
+
     /// The sender's store.
     pub(crate) fn store(&self) -> PathBuf {
         self.path("store")
@@ -170,7 +206,11 @@ impl Scene {
 
     /// What `hog status` says of the sender, once there is anything to say.
     pub(crate) fn status(&self) -> Option<Value> {
-        let store = self.store();
+        self.status_in(&self.store())
+    }
+
+    /// What it says of the role whose store is in `store`.
+    pub(crate) fn status_in(&self, store: &Path) -> Option<Value> {
         let mut arguments = words(&["status", "--format", "json", "-m"]);
         arguments.extend([store.as_os_str(), OsStr::new("--shm-dir"), self.shm_dir().as_os_str()]);
         let finished = self.run("status", &arguments);
@@ -267,9 +307,14 @@ impl Scene {
 
     /// That `receiver` has these bytes, once, in this order, and that all checks of its archive pass.
     pub(crate) fn assert_arrived(&self, receiver: &Receiver, expected: &[u8]) {
-        assert_equal(&self.raw(&receiver.archive), expected);
-        self.verify(&receiver.archive);
-        assert_stored_once(&receiver.segments());
+        self.assert_stored(&receiver.archive, expected);
+    }
+
+    /// The same of an archive, whoever writes it.
+    pub(crate) fn assert_stored(&self, archive: &Path, expected: &[u8]) {
+        assert_equal(&self.raw(archive), expected);
+        self.verify(archive);
+        assert_stored_once(&segments(&archive.join(GROUP)));
     }
 
     /// The files of the rings that are there.
@@ -334,6 +379,11 @@ impl Drop for Scene {
             );
         }
     }
+}
+
+/// Words that are owned by somebody else.
+pub(crate) fn words_of(words: &[OsString]) -> Vec<&OsStr> {
+    words.iter().map(OsString::as_os_str).collect()
 }
 
 /// Words of a command line.

@@ -2,7 +2,7 @@
 //! whose data path hangs. The test is the manager.
 
 use crate::roles::Process;
-use crate::scene::{GROUP, Scene, wait_until, words};
+use crate::scene::{GROUP, Scene, wait_until, words, words_of};
 use std::ffi::OsStr;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
@@ -117,6 +117,22 @@ fn a_receiver_says_that_it_serves_that_it_moves_and_that_it_ends() {
     receiver.terminate();
     manager.hears("STOPPING=1", 1);
     receiver.succeed();
+}
+
+#[test]
+fn a_local_says_that_it_serves_that_it_moves_and_that_it_ends() {
+    let scene = Scene::new();
+    let owned = scene.local_arguments(&[GROUP], "local", &[]);
+    let (mut manager, mut local) = Manager::starts(&scene, "local", &words_of(&owned));
+    manager.hears("READY=1", 1);
+    assert!(hog_ring::group_dir(scene.shm_dir(), GROUP).join("lock").exists());
+    scene.log(&[&scene.file("input.log", b"line\n")]);
+    scene.wait_stored();
+    manager.hears("WATCHDOG=1", 3);
+    manager.hears_status("web: 0 appends not synced");
+    local.terminate();
+    manager.hears("STOPPING=1", 1);
+    local.succeed();
 }
 
 #[test]

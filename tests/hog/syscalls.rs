@@ -8,9 +8,9 @@
 //! Within the project's tests n grows by a half each time, but for calls on segments and on hogstat.db; with `HOG_EVERY_SYSCALL=1` no call is left
 //! out. Without strace, or where it may not trace, that is said, and the tests pass.
 
-use crate::arrived::{assert_equal, assert_stored_once};
+use crate::arrived::{assert_equal, assert_stored_once, segments};
 use crate::roles::{Process, Receiver};
-use crate::scene::{GROUP, Scene, wait_until, words};
+use crate::scene::{GROUP, Scene, wait_until, words, words_of};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -38,6 +38,9 @@ const CALLS: &[&str] = &[
     "mmap",
     "fcntl",
 ];
+
+/// What the archive of the local is called.
+const LOCAL: &str = "local";
 
 /// Runs of the engine in which the second half of the file is logged.
 const PARTS: usize = 3;
@@ -105,19 +108,47 @@ impl Play {
         self.scene.start_under(under, "batchsend", &arguments)
     }
 
+    fn local(&self, under: &[&OsStr], more: &[&str]) -> Process {
+        let more = [&["--sync", "10ms"], more].concat();
+        let arguments = self.scene.local_arguments(&[GROUP], LOCAL, &more);
+        self.scene.start_under(under, "local", &words_of(&arguments))
+    }
+
+    /// Lets the rest of the file be logged part by part, so that the drainer of `role` appends more often than its main thread does; then waits
+    /// until the pipe's ring is unlinked. Or until the role is dead.
+    fn log_in_parts(&self, role: &mut Process) {
+        let scene = &self.scene;
+        for part in 1..=PARTS {
+            self.grow(part);
+            scene.log(&[&self.file]);
+            wait_until("the rings are drained or the role is dead", || {
+                let (tails, heads) = scene.progress();
+                !role.is_running() || tails == heads
+            });
+        }
+        wait_until("the pipe's ring is gone or the role is dead", || {
+            !role.is_running() || scene.rings().len() == 1
+        });
+    }
+
     /// That the archive has the pipe's lines, and the file's and then `more`, each once and in order, and nothing else; and that the pipe's
     /// stream, whose program is gone, has ended.
     fn assert_arrived(&self, receiver: &Receiver, more: &[u8]) {
-        let found = self.scene.raw(&receiver.archive);
+        self.assert_stored(&receiver.archive, more);
+    }
+
+    /// The same of an archive, whoever wrote it.
+    fn assert_stored(&self, archive: &Path, more: &[u8]) {
+        let found = self.scene.raw(archive);
         let (piped, lines): (Vec<_>, Vec<_>) = found
             .split_inclusive(|byte| *byte == b'\n')
             .partition(|line| line.starts_with(b"p"));
         assert_equal(&piped.concat(), &self.piped);
         assert_equal(&lines.concat(), &[&self.lines, more].concat());
-        let (streams, _) = self.scene.verify(&receiver.archive);
+        let (streams, _) = self.scene.verify(archive);
         let ended = streams.iter().filter(|stream| stream["ended"] == true).count();
         assert_eq!(ended, 1, "{streams:?}");
-        assert_stored_once(&receiver.segments());
+        assert_stored_once(&segments(&archive.join(GROUP)));
     }
 }
 
@@ -255,18 +286,7 @@ fn kill_a_sender(death: Death) -> bool {
     };
     let strace = death.strace(scene, &written);
     let mut sender = play.sender(&receiver, &borrowed(&strace), &[]);
-    // Part by part, so that its drainer appends more often than its main thread does.
-    for part in 1..=PARTS {
-        play.grow(part);
-        scene.log(&[&play.file]);
-        wait_until("the rings are drained or the sender is dead", || {
-            let (tails, heads) = scene.progress();
-            !sender.is_running() || tails == heads
-        });
-    }
-    wait_until("the pipe's ring is gone or the sender is dead", || {
-        !sender.is_running() || scene.rings().len() == 1
-    });
+    play.log_in_parts(&mut sender);
     let was_killed = end(&mut sender);
     play.drain(&receiver).succeed();
     play.assert_arrived(&receiver, b"");
@@ -284,6 +304,25 @@ fn a_sender_killed_between_any_two_writes_to_its_database_loses_and_doubles_noth
         CALLS_ON_DATABASE.iter().map(|call| (*call, On::Database)),
         kill_a_sender,
     );
+}
+
+#[test]
+fn a_local_killed_at_any_system_call_loses_and_doubles_nothing() {
+    at_every_call(|death| {
+        let play = Play::begin();
+        let scene = &play.scene;
+        let written = Written {
+            log: scene.archive(LOCAL).join(GROUP),
+            store: scene.local_store(),
+        };
+        let strace = death.strace(scene, &written);
+        let mut local = play.local(&borrowed(&strace), &[]);
+        play.log_in_parts(&mut local);
+        let was_killed = end(&mut local);
+        play.local(&[], &["--drain-and-exit"]).succeed();
+        play.assert_stored(&scene.archive(LOCAL), b"");
+        was_killed
+    });
 }
 
 #[test]

@@ -14,19 +14,28 @@ pub struct Entry {
 }
 
 /// Every mode: what the page of `hog` itself tells of, too.
-pub const ALL_MODES: &[&str] = &["engine", "batchsend", "batchrecv", "cat", "verify", "status", "demo"];
+pub const ALL_MODES: &[&str] = &[
+    "engine",
+    "batchsend",
+    "batchrecv",
+    "local",
+    "cat",
+    "verify",
+    "status",
+    "demo",
+];
 
 /// Files and directories, in the order of a record's way.
 pub const FILES: &[Entry] = &[
     Entry {
         name: "/dev/shm/hog/GROUP/*.ring",
-        modes: &["engine", "batchsend", "status"],
+        modes: &["engine", "batchsend", "local", "status"],
         words: "Rings: one for each thread that logs, or for each file of an engine. They outlive their process, and are gone with a reboot. \
                 `--shm-dir` puts `hog` elsewhere, on tmpfs.",
     },
     Entry {
         name: "/dev/shm/hog/GROUP/doorbell",
-        modes: &["engine", "batchsend"],
+        modes: &["engine", "batchsend", "local"],
         words: "By which producers wake the drainer.",
     },
     Entry {
@@ -37,8 +46,8 @@ pub const FILES: &[Entry] = &[
     },
     Entry {
         name: "/var/lib/hog/archive/GROUP/DATE/seg-*.hog",
-        modes: &["batchrecv", "cat", "verify"],
-        words: "The receiver's archive. hog deletes nothing there. `-d` of `batchrecv` puts it elsewhere.",
+        modes: &["batchrecv", "local", "cat", "verify"],
+        words: "The archive of a receiver, or of a local. hog deletes nothing there. `-d` of `batchrecv` and `local` puts it elsewhere.",
     },
     Entry {
         name: "/var/lib/hog/batchsend/hogstat.db",
@@ -51,8 +60,13 @@ pub const FILES: &[Entry] = &[
         words: "The same of a receiver.",
     },
     Entry {
+        name: "/var/lib/hog/local/hogstat.db",
+        modes: &["local", "status"],
+        words: "The same of a local.",
+    },
+    Entry {
         name: "lock",
-        modes: &["batchsend", "batchrecv"],
+        modes: &["batchsend", "batchrecv", "local"],
         words: "In each ring directory, spool, archive and store: held by the one process that works there, and begins with its pid. That of an \
                 archive is in the part of its path before the first `$`.",
     },
@@ -62,8 +76,13 @@ pub const FILES: &[Entry] = &[
 pub const ENVIRONMENT: &[Entry] = &[
     Entry {
         name: "HOBBES_STORE_DIR",
-        modes: &["batchsend", "batchrecv", "status"],
+        modes: &["batchsend", "batchrecv", "local", "status"],
         words: "The store where `-m` is not given.",
+    },
+    Entry {
+        name: "NOTIFY_SOCKET",
+        modes: &["engine", "batchsend", "batchrecv", "local"],
+        words: "Where the service manager hears that the role serves, what it does, and that it ends. Set by systemd for units of `Type=notify`.",
     },
     Entry {
         name: "NO_COLOR",
@@ -82,7 +101,7 @@ pub const ENVIRONMENT: &[Entry] = &[
     },
     Entry {
         name: "TZ",
-        modes: &["batchrecv", "cat"],
+        modes: &["batchrecv", "local", "cat"],
         words: "The time zone of `$DATE` and of times in text; otherwise the host's.",
     },
     Entry {

@@ -1,0 +1,136 @@
+//! The account of what was appended to an archive and is not known to be on disk.
+//!
+//! The drainer enters each append; the syncing thread takes what is there, syncs the segment that is appended to, and publishes the positions. That
+//! one sync covers all of them, for an archive syncs each segment before it begins the next. What a failed sync did not cover stays in the
+//! account until the drainer has written it anew.
+
+use crate::exit::chain;
+use crate::formats::table::Table;
+use crate::ids::StreamId;
+use crate::modes::drainer::DrainerReport;
+use crate::modes::recorder::Recorder;
+use crate::seglog::batch::FrameBatch;
+use crate::seglog::writer::OpenSegment;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tracing::warn;
+
+/// What is not known to be on disk.
+pub(super) struct Unsynced {
+    state: Mutex<State>,
+    /// Hears what is synced.
+    report: Arc<DrainerReport>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The segment that is appended to; none while none could be begun.
+    segment: Option<Arc<OpenSegment>>,
+    /// Where streams end that have grown since the last sync.
+    ends: HashMap<StreamId, u64>,
+    /// Appends so far.
+    appends: u64,
+    /// As many of them are synced.
+    synced: u64,
+    /// The segment whose failed sync was reported.
+    failed: Option<u64>,
+}
+
+impl Unsynced {
+    /// The account of an archive that was recovered, and so synced, as `table`: to be published in `report` all the same.
+    pub(super) fn of(table: &Table, report: Arc<DrainerReport>) -> Self {
+        let ends = table.streams.iter().map(|(id, stream)| (*id, stream.end)).collect();
+        let state = State {
+            ends,
+            appends: 1,
+            ..State::default()
+        };
+        Self {
+            state: Mutex::new(state),
+            report,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Every change is complete before the guard goes, so a panic elsewhere leaves it sound.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many appends there were.
+    pub(super) fn appends(&self) -> u64 {
+        self.lock().appends
+    }
+
+    /// How many of them, from the first on, are on disk.
+    pub(super) fn synced(&self) -> u64 {
+        self.lock().synced
+    }
+
+    /// Appends go to `segment` from now on; those before are on disk, or in it.
+    pub(super) fn goes_on_in(&self, segment: Option<&Arc<OpenSegment>>) {
+        self.lock().segment = segment.cloned();
+    }
+
+    /// `batch` was appended, and is in `segment`.
+    pub(super) fn appended(&self, segment: Option<&Arc<OpenSegment>>, batch: &FrameBatch) {
+        let mut state = self.lock();
+        state.segment = segment.cloned();
+        state.appends += 1;
+        for frame in batch
+            .frames()
+            .iter()
+            .filter(|frame| frame.header.kind.takes_positions())
+        {
+            let end = state.ends.entry(frame.header.stream).or_default();
+            *end = (*end).max(frame.header.end);
+        }
+    }
+
+    /// The archive was finished: all is on disk.
+    pub(super) fn all_is_synced(&self) {
+        let mut state = self.lock();
+        (state.segment, state.synced) = (None, state.appends);
+        let ends = std::mem::take(&mut state.ends);
+        drop(state);
+        self.publish(ends);
+    }
+
+    fn publish(&self, ends: HashMap<StreamId, u64>) {
+        if let Ok(mut published) = self.report.synced.lock() {
+            published.extend(ends);
+        }
+    }
+
+    /// Syncs what was appended before this call, and publishes it. What cannot be synced waits for the drainer, which is told by the segment itself.
+    pub(super) fn sync(&self, group: &str, recorder: &Recorder) {
+        let mut state = self.lock();
+        let (segment, appends) = (state.segment.clone(), state.appends);
+        if state.synced == appends {
+            return;
+        }
+        let ends = std::mem::take(&mut state.ends);
+        drop(state);
+        // Without a segment all that was appended is in segments that were finished, and synced.
+        let synced = segment.as_ref().map_or(Ok(0), |segment| segment.sync());
+        let mut state = self.lock();
+        match synced {
+            Ok(_) => {
+                state.synced = appends;
+                drop(state);
+                self.publish(ends);
+            }
+            Err(error) => {
+                for (stream, end) in ends {
+                    let later = state.ends.entry(stream).or_default();
+                    *later = (*later).max(end);
+                }
+                let number = segment.map(|segment| segment.number);
+                if std::mem::replace(&mut state.failed, number) != number {
+                    let words = format!("{}; what the disk may lack is written to a new segment", chain(&error));
+                    warn!("archive of group {group}: {words}");
+                    recorder.fault(&format!("archive of group {group}"), &words);
+                }
+            }
+        }
+    }
+}
