@@ -187,7 +187,7 @@ pub fn look(options: &StatusOptions) -> Result<Status, Failure> {
     };
     for archive in overview.archives.iter().filter(|archive| is_later(archive)) {
         if let Some(spool) = groups.iter_mut().find(|group| group.group == archive.group) {
-            spool.ring_bytes = 0;
+            (spool.ring_bytes, spool.dropped_records, spool.dropped_bytes) = (0, 0, 0);
         }
         groups.push(archive_status(&overview, archive, &options.shm_dir));
     }
