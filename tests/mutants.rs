@@ -31,6 +31,10 @@ const MUTANTS: &[(&str, &str)] = &[
         "unlink-before-end",
         "syscalls::a_sender_killed_at_any_system_call_loses_and_doubles_nothing",
     ),
+    (
+        "advance-before-append",
+        "syscalls::a_local_killed_at_any_system_call_loses_and_doubles_nothing",
+    ),
 ];
 
 #[test]
