@@ -338,3 +338,82 @@ fn an_idle_engine_takes_next_to_no_time() {
     assert!(share < 0.2, "{share}: it is busy although nothing happens");
     end_in_order(engine, 0);
 }
+
+#[test]
+fn lines_that_were_dropped_are_counted_and_logged_by_no_later_run() {
+    let scene = Scene::new();
+    let log = scene.file("app.log", scene.lines(1 << 20));
+    let mut arguments = scene.engine_arguments(GROUP, &[&log]);
+    arguments.extend(words(&["--follow", "--unreliable", "--ring-size", "64KiB"]));
+    let engine = scene.start("engine", &arguments);
+    wait_until("the ring is full", || scene.progress().0 > 30_000);
+    let receiver = scene.receiver("recv");
+    let _sender = scene.sender(&[&receiver.address]);
+    wait_until("it is drained", || {
+        let (tail, head) = scene.progress();
+        tail == head
+    });
+    append(&log, "after the drops\n");
+    wait_until("it is logged", || {
+        scene.raw(&receiver.archive).ends_with(b"after the drops\n")
+    });
+    let dropped = {
+        let ring = hog_ring::RingReader::open(&scene.rings()[0]).unwrap();
+        ring.drops().0
+    };
+    assert!(dropped > 0);
+    end_in_order(engine, 5);
+    let arrived = scene.raw(&receiver.archive);
+    scene.log(&[&log]);
+    scene.wait_acked();
+    assert_equal(&scene.raw(&receiver.archive), &arrived);
+}
+
+#[test]
+fn drops_at_the_end_of_a_run_are_marked_with_the_place_behind_them() {
+    let scene = Scene::new();
+    let receiver = scene.receiver("recv");
+    let sender = scene.sender(&[&receiver.address]);
+    let log = scene.file("app.log", "first\n");
+    scene.log(&[&log]);
+    scene.wait_acked();
+    drop(sender);
+    // The ring is full when the file ends. A drainer that comes within the engine's last two seconds makes room for the mark.
+    append(&log, scene.lines(1 << 20));
+    let mut arguments = scene.engine_arguments(GROUP, &[&log]);
+    arguments.extend(words(&["--unreliable", "--follow"]));
+    let engine = scene.start("engine", &arguments);
+    wait_until("lines are dropped", || {
+        hog_ring::RingReader::open(&scene.rings()[0]).unwrap().drops().0 > 0
+    });
+    let _sender = scene.sender(&[&receiver.address]);
+    wait_until("the mark is in the stream", || {
+        let ring = hog_ring::RingReader::open(&scene.rings()[0]).unwrap();
+        let state = hog::modes::engine::state::State::decode(&ring.state().unwrap()).unwrap();
+        state.current.unwrap().offset == std::fs::metadata(&log).unwrap().len()
+    });
+    end_in_order(engine, 5);
+    scene.wait_acked();
+    let arrived = scene.raw(&receiver.archive);
+    scene.log(&[&log]);
+    scene.wait_acked();
+    assert_equal(&scene.raw(&receiver.archive), &arrived);
+}
+
+#[test]
+fn resume_off_logs_what_there_is_anew() {
+    let following = Following::new();
+    append(&following.log("app.log"), "one\n");
+    let engine = following.engine(&["app.log"]);
+    following.wait_for(b"one\n");
+    end_in_order(engine, 0);
+    let engine = following.engine_with(&["app.log"], &["--resume", "off"]);
+    following.wait_for(b"one\none\n");
+    append(&following.log("app.log"), "two\n");
+    following.wait_for(b"one\none\ntwo\n");
+    end_in_order(engine, 0);
+    let engine = following.engine_with(&["app.log"], &["--resume", "require"]);
+    append(&following.log("app.log"), "three\n");
+    following.wait_for(b"one\none\ntwo\nthree\n");
+    following.end(engine, b"one\none\ntwo\nthree\n");
+}

@@ -86,13 +86,16 @@ fn a_truncated_file_is_logged_from_its_beginning_and_the_line_it_had_begun_is_ke
     following.end(engine, b"one\nbeginning and end\nafter\nagain\n");
 }
 
+/// Whether process `pid` has a file open.
+fn is_open(pid: u32, inode: u64) -> bool {
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+    open.filter_map(|entry| fs::metadata(entry.path()).ok())
+        .any(|metadata| metadata.ino() == inode)
+}
+
 /// Whether process `pid` has read `path` since it was changed, as far as that can be told: it has it open, and looked at it again.
 fn seen(pid: u32, path: &Path) -> bool {
-    let inode = fs::metadata(path).unwrap().ino();
-    let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
-    let is_open = open
-        .filter_map(|entry| fs::metadata(entry.path()).ok())
-        .any(|metadata| metadata.ino() == inode);
+    let is_open = is_open(pid, fs::metadata(path).unwrap().ino());
     std::thread::sleep(std::time::Duration::from_millis(600)); // longer than its longest pause: nothing else tells
     is_open
 }
@@ -171,6 +174,36 @@ fn rotations_while_nobody_looked_lose_and_double_nothing() {
 }
 
 #[test]
+fn files_that_appear_and_are_renamed_between_two_looks_are_logged_oldest_first() {
+    let following = Following::new();
+    let directory = following.scene.path("logs");
+    append(&following.log("old.log.1"), "from before\n");
+    append(&following.log("sign.log"), "it looks\n");
+    let engine = following.engine(&["app.log", "sign.log"]);
+    following.wait_for_lines(&["it looks"]);
+    // Faster than births can be told apart.
+    let texts: Vec<String> = (0..12).map(|number| format!("line {number}\n")).collect();
+    for text in &texts {
+        append(&following.log("app.log"), text);
+        rotate(&directory);
+    }
+    append(&following.log("app.log"), "last\n");
+    following.wait_for_lines(
+        &[
+            &["it looks", "last"][..],
+            &texts.iter().map(|text| text.trim_end()).collect::<Vec<_>>(),
+        ]
+        .concat(),
+    );
+    end_in_order(engine, 0);
+    let arrived = following.scene.raw(&following.receiver.archive);
+    assert_eq!(
+        String::from_utf8(arrived).unwrap(),
+        format!("it looks\n{}last\n", texts.concat())
+    );
+}
+
+#[test]
 fn a_pattern_that_matches_rotated_names_logs_no_file_twice() {
     let following = Following::new();
     let (directory, log) = (following.scene.path("logs"), following.log("app.log"));
@@ -243,4 +276,31 @@ fn the_ring_of_a_file_that_is_gone_for_good_goes_too() {
     let engine = following.engine(&["*.log"]);
     following.wait_for_lines(&["a", "again", "more"]);
     end_in_order(engine, 0);
+}
+
+#[test]
+fn files_that_are_rotated_away_while_the_ring_is_full_are_held_until_it_is_their_turn() {
+    let scene = crate::scene::Scene::new();
+    fs::create_dir(scene.path("logs")).unwrap();
+    let (log, rotated) = (scene.path("logs").join("app.log"), scene.path("logs").join("app.log.1"));
+    let mut expected = scene.lines(1 << 20);
+    append(&log, &expected);
+    let mut arguments = scene.engine_arguments(crate::scene::GROUP, &[&log]);
+    arguments.extend(crate::scene::words(&["--follow", "--ring-size", "64KiB"]));
+    let engine = scene.start("engine", &arguments);
+    wait_until("the ring is full", || scene.progress().0 > 30_000);
+    for text in ["second\n", "third\n", "fourth\n"] {
+        // As with logrotate's "rotate 1" and compression: nothing but an open descriptor has it any more.
+        fs::rename(&log, &rotated).unwrap();
+        fs::remove_file(&rotated).unwrap();
+        append(&log, text);
+        expected.extend(text.as_bytes());
+        let inode = fs::metadata(&log).unwrap().ino();
+        wait_until("it is held", || is_open(engine.pid(), inode));
+    }
+    let receiver = scene.receiver("recv");
+    let _sender = scene.sender(&[&receiver.address]);
+    wait_until("all arrives", || scene.raw(&receiver.archive).len() >= expected.len());
+    end_in_order(engine, 0);
+    crate::arrived::assert_equal(&scene.raw(&receiver.archive), &expected);
 }

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// An input that was opened.
@@ -143,25 +143,6 @@ pub fn ring_name(path: &Path) -> String {
     format!("{name}-{:016x}", hash(path.as_os_str().as_bytes()))
 }
 
-/// The file that was logged up to `mark`, if it lies in `directory` under any name.
-///
-/// # Errors
-/// When the directory or the file cannot be read.
-pub fn find_in(directory: &Path, mark: &Mark) -> io::Result<Option<FileInput>> {
-    for entry in std::fs::read_dir(directory)? {
-        let entry = entry?;
-        let Ok(metadata) = entry.metadata() else { continue };
-        if !metadata.is_file() || metadata.ino() != mark.file.inode || metadata.dev() != mark.file.device {
-            continue;
-        }
-        let candidate = FileInput::open(&entry.path())?;
-        if candidate.is_where(mark)? {
-            return Ok(Some(candidate));
-        }
-    }
-    Ok(None)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,18 +182,6 @@ mod tests {
             passed.pass(piece);
         }
         assert_eq!(passed.mark(), file.place(2000).unwrap().mark());
-    }
-
-    #[test]
-    fn a_renamed_file_is_found_in_its_directory() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("log");
-        std::fs::write(&path, b"one\n").unwrap();
-        let mark = FileInput::open(&path).unwrap().place(4).unwrap().mark();
-        std::fs::rename(&path, dir.path().join("log.1")).unwrap();
-        std::fs::write(&path, b"new\n").unwrap();
-        let found = find_in(dir.path(), &mark).unwrap().unwrap();
-        assert_eq!(found.path, dir.path().join("log.1"));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 pub mod follow;
 pub mod input;
 pub mod lines;
+pub mod listing;
 pub mod notes;
 pub mod place_file;
 pub mod ring;
@@ -17,8 +18,9 @@ use crate::exit::{ExitStatus, Failure};
 use crate::modes::service::Service;
 use crate::modes::stop::Stop;
 use hog_ring::{Error as RingError, Group, GroupOptions, Resume, ShmGroup, Writer};
-use input::{FileInput, Source, find_in, ring_name};
+use input::{FileInput, Source, ring_name};
 use lines::{Fed, feed};
+use listing::Listings;
 use notes::{Keeper, Notes};
 use state::{Progress, Slot, State};
 use std::path::{Path, PathBuf};
@@ -227,9 +229,9 @@ fn log_file(
 
 /// The file that was logged up to `mark`, in the directory of the one that has its name now.
 fn earlier_file(file: &FileInput, mark: &state::Mark) -> std::io::Result<Option<FileInput>> {
-    file.path
-        .parent()
-        .map_or(Ok(None), |directory| find_in(directory, mark))
+    file.path.parent().map_or(Ok(None), |directory| {
+        Listings::default().find(directory, mark, Instant::now())
+    })
 }
 
 /// How long a run that dropped lines tries to say so in the stream.

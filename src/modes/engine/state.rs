@@ -24,6 +24,8 @@ pub const STATE_LEN: usize = 48;
 pub const DIGEST_LEN: usize = 8;
 /// Most files before the present one that a state has marks of.
 pub const LATE_MAX: usize = 4;
+/// Most files that wait for their turn, and were begun by another ring, that a state has marks of.
+pub const HELD_MAX: usize = 4;
 /// Most files before those that a state has digests of.
 pub const DONE_MAX: usize = 100;
 /// The version without files before the present one.
@@ -32,9 +34,10 @@ const VERSION_ALONE: u32 = 1;
 const VERSION: u32 = 2;
 
 const _: () = assert!(STATE_LEN + LATE_MAX * MARK_LEN + DONE_MAX * DIGEST_LEN <= hog_ring::limits::STATE_MAX);
+const _: () = assert!(STATE_LEN + (LATE_MAX + HELD_MAX) * MARK_LEN <= hog_ring::limits::STATE_MAX);
 
 /// Which file something is, whatever it is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId {
     /// Its device.
     pub device: u64,
@@ -116,6 +119,8 @@ pub struct State {
     pub current: Option<Mark>,
     /// The files before it that may still grow, oldest first; at most [`LATE_MAX`].
     pub late: Vec<Mark>,
+    /// Files that wait for their turn, and that another ring has logged the beginning of; at most [`HELD_MAX`]. From its bytes they come back as late ones.
+    pub held: Vec<Mark>,
     /// Digests of the files before those, oldest first; at most [`DONE_MAX`].
     pub done: Vec<u64>,
 }
@@ -125,18 +130,21 @@ impl State {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let late = &self.late[self.late.len().saturating_sub(LATE_MAX)..];
-        let done = &self.done[self.done.len().saturating_sub(DONE_MAX)..];
-        let mut bytes = Vec::with_capacity(STATE_LEN + late.len() * MARK_LEN + done.len() * DIGEST_LEN);
+        let held = &self.held[self.held.len().saturating_sub(HELD_MAX)..];
+        let marks = late.len() + held.len();
+        let room = (hog_ring::limits::STATE_MAX - STATE_LEN - marks * MARK_LEN) / DIGEST_LEN;
+        let done = &self.done[self.done.len().saturating_sub(DONE_MAX.min(room))..];
+        let mut bytes = Vec::with_capacity(STATE_LEN + marks * MARK_LEN + done.len() * DIGEST_LEN);
         match &self.current {
             Some(mark) => mark.put(&mut bytes),
             None => bytes.put_bytes(0, MARK_LEN),
         }
         bytes.put_u32_le(VERSION);
-        #[allow(clippy::cast_possible_truncation)] // at most LATE_MAX and DONE_MAX
-        for count in [late.len() as u16, done.len() as u16] {
+        #[allow(clippy::cast_possible_truncation)] // at most LATE_MAX, HELD_MAX and DONE_MAX
+        for count in [marks as u16, done.len() as u16] {
             bytes.put_u16_le(count);
         }
-        for mark in late {
+        for mark in late.iter().chain(held) {
             mark.put(&mut bytes);
         }
         for digest in done {
@@ -157,7 +165,7 @@ impl State {
         let (late, done) = (usize::from(rest.get_u16_le()), usize::from(rest.get_u16_le()));
         let is_sound = match version {
             VERSION_ALONE => late == 0 && done == 0,
-            VERSION => late <= LATE_MAX && done <= DONE_MAX,
+            VERSION => late <= LATE_MAX + HELD_MAX && done <= DONE_MAX,
             _ => false,
         };
         if !is_sound || rest.len() != late * MARK_LEN + done * DIGEST_LEN {
@@ -166,6 +174,7 @@ impl State {
         Some(Self {
             current: (current.file.inode != 0).then_some(current),
             late: (0..late).map(|_| Mark::get(&mut rest)).collect::<Option<_>>()?,
+            held: Vec::new(),
             done: (0..done).map(|_| rest.get_u64_le()).collect(),
         })
     }
@@ -173,7 +182,7 @@ impl State {
     /// Puts a file that was logged to its end behind the others. The oldest mark becomes a digest, the oldest digest is forgotten.
     pub fn finish(&mut self, mark: Mark) {
         self.late.push(mark);
-        if self.late.len() > LATE_MAX {
+        while self.late.len() > LATE_MAX {
             let oldest = self.late.remove(0);
             self.done_with(&oldest.file);
         }
@@ -333,6 +342,24 @@ mod tests {
     }
 
     #[test]
+    fn files_that_wait_come_back_as_late_ones_and_cost_the_oldest_digests() {
+        let mut state = State::default();
+        for number in 1..500 {
+            state.finish(mark(number));
+        }
+        state.held = (600..600 + HELD_MAX as u64).map(mark).collect();
+        let bytes = state.encode();
+        assert!(bytes.len() <= hog_ring::limits::STATE_MAX);
+        let decoded = State::decode(&bytes).unwrap();
+        assert_eq!(decoded.late, [state.late.clone(), state.held.clone()].concat());
+        assert!(decoded.held.is_empty());
+        assert!(state.done.ends_with(&decoded.done) && decoded.done.len() >= DONE_MAX * 3 / 4);
+        let mut state = decoded;
+        state.finish(mark(700));
+        assert_eq!(state.late.len(), LATE_MAX);
+    }
+
+    #[test]
     fn states_of_version_one_are_read() {
         let state = State {
             current: Some(mark(7)),
@@ -364,7 +391,7 @@ mod tests {
         for row in [
             format!("State of a file input, {STATE_LEN} bytes and more"),
             format!("a *mark* is {MARK_LEN} bytes"),
-            format!("at most {LATE_MAX} marks"),
+            format!("at most {} marks", LATE_MAX + HELD_MAX),
             format!("at most {DONE_MAX} digests"),
         ] {
             assert!(formats.contains(&row), "{row}");
@@ -375,7 +402,7 @@ mod tests {
         #[test]
         fn any_bytes_are_judged_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             if let Some(state) = State::decode(&bytes) {
-                prop_assert!(state.late.len() <= LATE_MAX && state.done.len() <= DONE_MAX);
+                prop_assert!(state.late.len() <= LATE_MAX + HELD_MAX && state.done.len() <= DONE_MAX);
             }
         }
     }

@@ -9,8 +9,10 @@ use hog_ring::{Group, Liveness, OwnerWord, RingReader, ring_files};
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-/// How long an answer is good for.
+/// How long an answer is good for, at least.
 const GOOD_FOR: Duration = Duration::from_secs(5);
+/// Of all time, at most one part in so many is spent on asking.
+const ASK_PART: u32 = 100;
 
 /// What another ring knows of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,15 +31,16 @@ pub enum Known {
 #[derive(Default)]
 pub struct Elsewhere {
     marks: HashMap<u64, Known>,
-    asked: Option<Instant>,
+    good_until: Option<Instant>,
 }
 
 impl Elsewhere {
     /// What other rings know of `file`. `ours` are the names of the rings that this run has.
     pub fn ask(&mut self, file: &FileId, group: &Group, ours: &dyn Fn(&str) -> bool) -> Known {
-        if self.asked.is_none_or(|asked| asked.elapsed() >= GOOD_FOR) {
+        let now = Instant::now();
+        if self.good_until.is_none_or(|until| now >= until) {
             self.marks = read_all(group, ours);
-            self.asked = Some(Instant::now());
+            self.good_until = Some(now + GOOD_FOR.max(now.elapsed() * ASK_PART));
         }
         self.marks.get(&file.digest()).copied().unwrap_or(Known::No)
     }
@@ -74,7 +77,8 @@ fn note(all: &mut HashMap<u64, Known>, state: &State, is_living: bool) {
         *entry = match (*entry, known) {
             (Known::Living, _) | (_, Known::Living) => Known::Living,
             (Known::UpTo(one), Known::UpTo(other)) if one.offset > other.offset => Known::UpTo(one),
-            (Known::UpTo(one), Known::Done) => Known::UpTo(one),
+            // Who has it behind it took it over, if another ring tells of a place in it.
+            (Known::Done, _) => Known::Done,
             (_, other) => other,
         };
     }
@@ -117,6 +121,10 @@ mod tests {
         note(&mut all, &state(10), false);
         note(&mut all, &state(5), false);
         note(&mut all, &done, false);
+        assert_eq!(all[&digest], Known::Done);
+        all.clear();
+        note(&mut all, &state(10), false);
+        note(&mut all, &state(5), false);
         assert_eq!(all[&digest], Known::UpTo(mark(10)));
         note(&mut all, &state(1), true);
         note(&mut all, &state(20), false);

@@ -8,16 +8,20 @@
 //! other rings of the group know is asked before a file is begun ([`elsewhere`]).
 
 pub mod elsewhere;
+mod feeding;
+mod holding;
 pub mod names;
 pub mod next;
 pub mod reading;
 pub mod resume;
 pub mod rotated;
+pub mod taken;
 pub mod track;
 
 use crate::exit::{ExitStatus, Failure, chain};
 use crate::limits::FOLLOWED_MAX;
 use crate::modes::engine::input::ring_name;
+use crate::modes::engine::listing::Listings;
 use crate::modes::engine::notes::Keeper;
 use crate::modes::engine::state::FileId;
 use crate::modes::engine::{EngineOptions, ring, serve};
@@ -27,11 +31,12 @@ use crate::os::process;
 use elsewhere::{Elsewhere, Known};
 use hog_ring::{Group, Resume};
 use names::{Name, Names};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
+use taken::Taken;
 use tracing::warn;
 use track::Track;
 
@@ -47,11 +52,13 @@ pub struct Shared<'a> {
     options: &'a EngineOptions,
     group: Group,
     keeper: Arc<Keeper>,
-    /// Digests of the files that are or were logged, and the number of the track that has them.
-    taken: HashMap<u64, usize>,
+    taken: Taken,
     /// Names of the rings of all tracks.
     rings: HashSet<String>,
     elsewhere: Elsewhere,
+    listings: Listings,
+    /// A listing that is not older than this will do at first.
+    listed_since: Instant,
     /// What is read goes here.
     buffer: Vec<u8>,
     /// Something was lost or dropped, and that was said.
@@ -106,9 +113,11 @@ pub fn run(
             options,
             group,
             keeper,
-            taken: HashMap::new(),
+            taken: Taken::default(),
             rings: HashSet::new(),
             elsewhere: Elsewhere::default(),
+            listings: Listings::default(),
+            listed_since: Instant::now(),
             buffer: Vec::new(),
             is_degraded: false,
         },
@@ -117,7 +126,7 @@ pub fn run(
         look_due: Instant::now(),
         followed: Arc::default(),
     };
-    follow.begin()?;
+    follow.begin(stop)?;
     serve(service, Arc::clone(looks));
     let followed = Arc::clone(&follow.followed);
     service.describe(move || format!("following {} files", followed.load(Ordering::Relaxed)));
@@ -130,15 +139,20 @@ pub fn run(
 
 impl Follow<'_> {
     /// Takes the rings of all names that there are. What they know must be known before the first file is begun.
-    fn begin(&mut self) -> Result<(), Failure> {
+    fn begin(&mut self, stop: &Stop) -> Result<(), Failure> {
         let resume = self.shared.options.resume;
         for name in self.new_names() {
             let track = self.track(name, resume).map_err(|error| ring::failure(&error))?;
             self.tracks.insert(track.name.path.clone(), track);
         }
+        self.shared.listed_since = Instant::now();
         for track in self.tracks.values_mut() {
+            if stop.is_set() {
+                break;
+            }
             track.go_on(&mut self.shared);
         }
+        self.shared.listings.clear();
         Ok(())
     }
 
@@ -203,6 +217,7 @@ impl Follow<'_> {
 
     /// Takes up names that are new, and gives up those of which nothing is left.
     fn look(&mut self) {
+        self.shared.listed_since = Instant::now();
         for name in self.new_names() {
             let path = name.path.clone();
             match self.track(name, Resume::Auto) {
@@ -214,12 +229,13 @@ impl Follow<'_> {
                 Err(error) => self.refuse(path, chain(&error)),
             }
         }
+        self.shared.listings.clear();
         let seen: HashSet<u64> = self.tracks.values().filter_map(Track::shown).collect();
+        let now = Instant::now();
         let over: Vec<PathBuf> = self
             .tracks
-            .iter()
-            .filter(|(_, track)| track.is_over(&seen))
-            .map(|(path, _)| path.clone())
+            .iter_mut()
+            .filter_map(|(path, track)| track.is_over(&seen, now).then(|| path.clone()))
             .collect();
         for path in over {
             if let Some(track) = self.tracks.remove(&path) {

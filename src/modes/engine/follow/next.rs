@@ -1,6 +1,6 @@
 //! What to do next about a followed name: decisions about what was seen, without IO or clock.
 //!
-//! A name shows a file, now this one, now another. The file that is being logged stays open, so it can be read to its end whatever became of
+//! A name shows a file, now this one, now another. Whatever it shows is opened as soon as it is seen, and waits for its turn. The file that is being logged stays open, so it can be read to its end whatever became of
 //! its name. When is it at its end? Whoever writes it may go on for a while after it was renamed, until told to reopen the name. So an
 //! old file is left only when the name shows another one *and* the old one was silent for [`SILENT_REPLACED`]; without a successor, when
 //! it was silent for [`SILENT_GONE`]. Leaving it early costs no line: what it grows after that is logged too, only behind lines of its

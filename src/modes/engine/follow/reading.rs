@@ -41,17 +41,13 @@ impl Reading {
     /// When it cannot be read there.
     pub fn new(input: FileInput, offset: u64) -> io::Result<Self> {
         let place = input.place(offset)?;
-        let now = Instant::now();
-        // For how long it was silent before anybody looked; a clock that was set matters for no more than the order of lines.
-        let changed = input.file.metadata()?.modified().ok();
-        let age = changed.and_then(|changed| SystemTime::now().duration_since(changed).ok());
         Ok(Self {
             input,
             looked: offset,
             unfinished: Vec::new(),
             seen: None,
             is_broken: false,
-            silent_since: age.and_then(|age| now.checked_sub(age)).unwrap_or(now),
+            silent_since: Instant::now(),
             unread: 0,
             place,
         })
@@ -101,10 +97,16 @@ impl Reading {
         let metadata = self.input.file.metadata()?;
         let seen = (metadata.len(), metadata.mtime(), metadata.mtime_nsec());
         if self.seen != Some(seen) {
-            if let Some((length, ..)) = self.seen {
-                self.silent_since = now;
-                self.unread = length.saturating_sub(self.looked);
-            }
+            self.silent_since = match self.seen {
+                Some(_) => now,
+                // Nobody looked yet. A clock that was set matters for no more than the order of lines.
+                None => metadata
+                    .modified()
+                    .ok()
+                    .and_then(|changed| now.checked_sub(SystemTime::now().duration_since(changed).ok()?))
+                    .unwrap_or(now),
+            };
+            self.unread = self.seen.map_or(0, |(length, ..)| length.saturating_sub(self.looked));
             self.is_broken = self.is_broken || !self.is_as_it_was(metadata.len())?;
             self.seen = Some(seen);
         }
@@ -190,7 +192,7 @@ impl Reading {
         self.place = Place::new(*self.place.file(), 0, Vec::new());
         self.look_again();
         self.is_broken = false;
-        self.seen = None;
+        self.seen = Some((0, 0, 0));
         self.unread = 0;
     }
 }

@@ -4,13 +4,14 @@ use super::Shared;
 use super::elsewhere::Known;
 use super::next::{Found, GoOn, go_on};
 use super::reading::Reading;
-use super::rotated::missed;
 use super::track::Track;
-use crate::modes::engine::input::{FileInput, find_in};
+use crate::modes::engine::input::FileInput;
 use crate::modes::engine::ring;
 use crate::modes::engine::state::{FileId, Mark};
 use hog_ring::{Error as RingError, Resume};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tracing::{info, warn};
 
 impl Track {
@@ -23,6 +24,7 @@ impl Track {
         let is_known =
             ring::exists(&shared.group, &self.ring_name) || shared.keeper.after_reboot(&self.ring_name, path).is_some();
         if !is_known && (resume != Resume::Require || path.metadata().is_err()) {
+            self.former = path.parent().filter(|_| !path.exists()).and_then(born_now);
             return Ok(());
         }
         let mut ring = ring::take(&shared.group, &self.ring_name, path, resume, &shared.keeper)?;
@@ -35,28 +37,23 @@ impl Track {
 
     /// Makes known to the other tracks which files this one has.
     pub(super) fn register(&self, shared: &mut Shared<'_>) {
-        let marks = self.state.current.iter().chain(&self.state.late);
-        let digests = marks.map(|mark| mark.file.digest());
-        let digests: Vec<u64> = digests.chain(self.state.done.iter().copied()).collect();
-        shared
-            .taken
-            .extend(digests.into_iter().map(|digest| (digest, self.number)));
+        shared.taken.register(self.number, &self.state);
     }
 
     /// Opens the files that the state tells of.
     pub fn go_on(&mut self, shared: &mut Shared<'_>) {
-        self.find_late();
-        let Some(mark) = self.state.current.take() else {
-            self.former = self.late.last().map(|late| *late.id());
+        self.find_late(shared);
+        let Some(mark) = self.state.current.take() else { return };
+        if self.is_taken_over(shared, &mark) {
+            self.former = Some(mark.file);
             return;
-        };
-        let (at_name, input) = look_for(FileInput::open(&self.name.path).ok(), &mark);
-        let (elsewhere, other) = match at_name {
-            Found::Sound => (Found::Nothing, None),
-            _ => self
-                .find(&mark)
-                .map_or((Found::Nothing, None), |other| (Found::Sound, Some(other))),
-        };
+        }
+        let Sought {
+            at_name,
+            input,
+            elsewhere,
+            other,
+        } = self.seek(shared, &mark);
         let reading = match go_on(at_name, elsewhere) {
             GoOn::AtName => input.map(|input| at(shared, input, &mark)),
             GoOn::Elsewhere => {
@@ -77,6 +74,7 @@ impl Track {
         };
         match reading {
             Some(Ok(reading)) => {
+                shared.taken.open(reading.id(), self.number);
                 self.state.current = Some(reading.place.mark());
                 self.reading = Some(reading);
             }
@@ -86,6 +84,36 @@ impl Track {
             }
             None => self.give_up(&mark.file),
         }
+    }
+
+    /// Looks for the file that was logged up to `mark`, more than once before it is said to be gone: it may be renamed at this moment.
+    fn seek(&self, shared: &mut Shared<'_>, mark: &Mark) -> Sought {
+        let mut since = shared.listed_since;
+        for tries_left in (0..TRIES).rev() {
+            let (at_name, input) = look_for(FileInput::open(&self.name.path).ok(), mark);
+            let other = if at_name == Found::Sound {
+                None
+            } else {
+                self.find(shared, mark, since)
+            };
+            let elsewhere = if other.is_some() { Found::Sound } else { Found::Nothing };
+            if at_name != Found::Nothing || other.is_some() || tries_left == 0 {
+                return Sought {
+                    at_name,
+                    input,
+                    elsewhere,
+                    other,
+                };
+            }
+            std::thread::sleep(BETWEEN_TRIES);
+            since = Instant::now();
+        }
+        Sought::default()
+    }
+
+    /// Whether another ring is further with the file of `mark`, so that this one's word of it is out of date.
+    fn is_taken_over(&self, shared: &mut Shared<'_>, mark: &Mark) -> bool {
+        !shared.taken.is_of(&mark.file, self.number) || shared.ask_elsewhere(&mark.file) == Known::Done
     }
 
     fn give_up(&mut self, file: &FileId) {
@@ -103,16 +131,20 @@ impl Track {
     }
 
     /// Opens the files again that were left and might still grow. One that cannot be found is only remembered.
-    fn find_late(&mut self) {
+    fn find_late(&mut self, shared: &mut Shared<'_>) {
         let marks = std::mem::take(&mut self.state.late);
         for mark in marks {
+            if self.is_taken_over(shared, &mark) {
+                continue;
+            }
             let input = match look_for(FileInput::open(&self.name.path).ok(), &mark) {
                 (Found::Sound, input) => input,
-                _ => self.find(&mark),
+                _ => self.find(shared, &mark, shared.listed_since),
             };
-            match input.map(|input| Reading::new(input, mark.offset)) {
+            match input.map(|input| at(shared, input, &mark)) {
                 Some(Ok(reading)) => {
-                    self.state.late.push(mark);
+                    shared.taken.open(reading.id(), self.number);
+                    self.state.late.push(reading.place.mark());
                     self.late.push(reading);
                 }
                 _ => self.state.done_with(&mark.file),
@@ -122,7 +154,7 @@ impl Track {
 
     /// The directories in which a rotated file of this name may lie, and what the file was called there: that of the name, and, if it is a
     /// link, that of what it leads to.
-    fn directories(&self) -> Vec<(PathBuf, String)> {
+    pub(super) fn directories(&self) -> Vec<(PathBuf, String)> {
         let target = self.name.path.canonicalize().ok();
         let mut all: Vec<(PathBuf, String)> = [Some(self.name.path.clone()), target]
             .into_iter()
@@ -136,10 +168,10 @@ impl Track {
         all
     }
 
-    fn find(&self, mark: &Mark) -> Option<FileInput> {
+    fn find(&self, shared: &mut Shared<'_>, mark: &Mark, since: Instant) -> Option<FileInput> {
         self.directories()
             .iter()
-            .find_map(|(directory, _)| match find_in(directory, mark) {
+            .find_map(|(directory, _)| match shared.listings.find(directory, mark, since) {
                 Ok(found) => found,
                 Err(error) => {
                     warn!("cannot look through {}: {error}", directory.display());
@@ -147,31 +179,43 @@ impl Track {
                 }
             })
     }
+}
 
-    /// Has the files wait that had the name between the file that was logged last and the one that it shows now.
-    pub(super) fn find_missed(&mut self, shared: &mut Shared<'_>) {
-        let Some(former) = self.former.take() else { return };
-        let present = std::fs::metadata(&self.name.path)
-            .ok()
-            .map(|metadata| FileId::of(&metadata));
-        for (directory, name) in self.directories() {
-            let files = files_in(&directory);
-            for number in missed(&name, &former, present.as_ref(), &files) {
-                let (file_name, id) = &files[number];
-                if shared.taken.contains_key(&id.digest()) || shared.ask_elsewhere(id) != Known::No {
-                    continue;
-                }
-                let path = directory.join(file_name);
-                match FileInput::open(&path).and_then(|input| Reading::new(input, 0)) {
-                    Ok(reading) if reading.id() == id => {
-                        info!("{} was {} for a while: logging it too", path.display(), name);
-                        shared.taken.insert(id.digest(), self.number);
-                        self.waiting.push_back(reading);
-                    }
-                    Ok(_) => {} // renamed meanwhile: what it was is looked for again when the next file is begun
-                    Err(error) => warn!("cannot read {}, which was {name} for a while: {error}", path.display()),
-                }
-            }
+/// How often a file is looked for before it is said to be gone.
+const TRIES: usize = 3;
+/// The pause between two tries.
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
+
+/// Changes that lie closer together than this may have the same time.
+const TICK: Duration = Duration::from_millis(10);
+
+/// What a file would be that was born now in `directory`: what appears later, and is renamed before anybody looks, is found by that.
+fn born_now(directory: &Path) -> Option<FileId> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.checked_sub(TICK)?;
+    Some(FileId {
+        device: directory.metadata().ok()?.dev(),
+        inode: 0,
+        born: u64::try_from(since.as_nanos()).ok()?,
+    })
+}
+
+/// What was found of a file.
+struct Sought {
+    at_name: Found,
+    /// What the name shows.
+    input: Option<FileInput>,
+    elsewhere: Found,
+    /// The file under another name.
+    other: Option<FileInput>,
+}
+
+impl Default for Sought {
+    fn default() -> Self {
+        Self {
+            at_name: Found::Nothing,
+            input: None,
+            elsewhere: Found::Nothing,
+            other: None,
         }
     }
 }
@@ -195,14 +239,4 @@ fn at(shared: &mut Shared<'_>, input: FileInput, mark: &Mark) -> std::io::Result
         _ => mark.offset,
     };
     Reading::new(input, offset)
-}
-
-fn files_in(directory: &Path) -> Vec<(String, FileId)> {
-    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| {
-            let metadata = entry.metadata().ok().filter(std::fs::Metadata::is_file)?;
-            Some((entry.file_name().into_string().ok()?, FileId::of(&metadata)))
-        })
-        .collect()
 }
