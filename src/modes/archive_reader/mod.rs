@@ -19,6 +19,7 @@ mod complaints;
 mod fault;
 mod follow;
 mod fragments;
+mod head;
 mod segments;
 mod statements;
 mod stream;

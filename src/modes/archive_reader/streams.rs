@@ -11,10 +11,10 @@ use crate::formats::body::{Attach, End, Gap};
 use crate::formats::checkpoint;
 use crate::formats::frame::{self, FrameHeader, Kind};
 use crate::formats::pieces::BodyError;
-use crate::formats::segment::{LogRole, SegmentHeader};
+use crate::formats::segment::SegmentHeader;
 use crate::formats::table::{self, StreamState, Table};
 use crate::ids::{OwnerId, StreamId};
-use crate::limits::CHECKPOINT_MAX;
+use crate::modes::archive_reader::head::{Log, Segment};
 use crate::modes::archive_reader::stream::Stream;
 use crate::modes::archive_reader::walk::Span;
 use crate::modes::archive_reader::{Depth, Fault, FrameFault, StreamInfo, Visitor};
@@ -46,73 +46,6 @@ struct GroupStreams {
     log: Option<Log>,
     /// Segments were deleted before they were read, and no whole checkpoint has come since.
     lost_sight: bool,
-}
-
-/// A log of which segments were read.
-#[derive(Clone, Copy)]
-struct Log {
-    owner: OwnerId,
-    role: LogRole,
-    /// A whole checkpoint of it was read: from there on no stream of it is unknown.
-    explained: bool,
-    /// Its last segment was finished in order.
-    sealed: bool,
-}
-
-/// The segment that is read.
-pub(super) struct Segment {
-    path: PathBuf,
-    group: Arc<str>,
-    /// Where the frame stands that is taken.
-    pub(super) offset: u64,
-    owner: OwnerId,
-    role: LogRole,
-    head: Head,
-    /// Some of its frames are lost, so that those behind them may not fit.
-    damaged: bool,
-    /// What was read of the same log before.
-    before: Option<Log>,
-}
-
-/// The checkpoint that a segment begins with.
-enum Head {
-    /// Its bytes so far.
-    Partial(Vec<u8>),
-    /// It was whole, and counts.
-    Whole,
-    /// It was whole once and is damaged.
-    Lost,
-}
-
-impl Segment {
-    /// Frames are lost: what follows may not fit.
-    pub(super) fn lost_frames(&mut self) {
-        self.damaged = true;
-        if matches!(self.head, Head::Partial(_)) {
-            self.head = Head::Lost;
-        }
-    }
-
-    /// Adds a frame of the checkpoint at the head. The table comes back when it is whole.
-    fn add_to_head(&mut self, header: &FrameHeader, raw: &[u8]) -> Result<Option<Table>, FrameFault> {
-        match &mut self.head {
-            Head::Partial(items) => {
-                if items.len() + raw.len() > CHECKPOINT_MAX {
-                    return Err(FrameFault::LongCheckpoint);
-                }
-                items.extend_from_slice(raw);
-                if !header.has(frame::LAST) {
-                    return Ok(None);
-                }
-                let table = checkpoint::decode(items)?;
-                self.head = Head::Whole;
-                Ok(Some(table))
-            }
-            // What is left of a damaged checkpoint says nothing.
-            Head::Lost => Ok(None),
-            Head::Whole => Err(FrameFault::Misplaced(header.kind)),
-        }
-    }
 }
 
 impl<'v, V: Visitor> Streams<'v, V> {
@@ -150,20 +83,8 @@ impl<'v, V: Visitor> Streams<'v, V> {
 
     /// Begins a segment.
     pub(super) fn begin(&mut self, path: PathBuf, header: &SegmentHeader) -> Segment {
-        let SegmentHeader { group, owner, role, .. } = header;
-        self.enter(group);
-        let before = self.here.log.filter(|log| log.owner == *owner && log.role == *role);
-        let head = Head::Partial(Vec::new());
-        Segment {
-            path,
-            group: self.group.clone(),
-            offset: 0,
-            owner: *owner,
-            role: *role,
-            head,
-            damaged: false,
-            before,
-        }
+        self.enter(&header.group);
+        Segment::new(path, self.group.clone(), header, self.here.log)
     }
 
     /// Goes on with a segment that was begun.
@@ -175,24 +96,9 @@ impl<'v, V: Visitor> Streams<'v, V> {
     /// before it counts.
     pub(super) fn finish(&mut self, segment: Segment, sealed: bool) -> bool {
         self.resume(&segment);
-        let Segment {
-            owner,
-            role,
-            head,
-            before,
-            ..
-        } = segment;
-        if matches!(head, Head::Partial(_)) {
-            return false;
-        }
-        let explained = matches!(head, Head::Whole) || before.is_some_and(|log| log.explained);
-        self.here.log = Some(Log {
-            owner,
-            role,
-            explained,
-            sealed,
-        });
-        true
+        let log = segment.into_log(sealed);
+        self.here.log = log.or(self.here.log);
+        log.is_some()
     }
 
     /// What of a frame is to be looked at.
@@ -223,7 +129,7 @@ impl<'v, V: Visitor> Streams<'v, V> {
                 }
             };
         }
-        if matches!(segment.head, Head::Partial(_)) {
+        if segment.lacks_head() {
             segment.lost_frames();
             return self.frame_fault(segment, FrameFault::Misplaced(header.kind));
         }

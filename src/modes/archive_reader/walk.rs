@@ -1,8 +1,9 @@
 //! Goes through segments, frame by frame.
 
 use crate::formats::codec::Decompressor;
+use crate::modes::archive_reader::head::Segment;
 use crate::modes::archive_reader::segments::SegmentPath;
-use crate::modes::archive_reader::streams::{Segment, Streams, Wanted};
+use crate::modes::archive_reader::streams::{Streams, Wanted};
 use crate::modes::archive_reader::{Fault, ReadError, Visitor};
 use crate::modes::stop::Stop;
 use crate::seglog::reader::{Ending, FoundFrame, Next, SegmentError, SegmentReader};

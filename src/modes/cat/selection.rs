@@ -54,3 +54,6 @@ impl Selection {
         line_source.is_some_and(|found| self.sources.iter().any(|source| source.as_bytes() == found))
     }
 }
+
+#[cfg(test)]
+mod tests;
