@@ -18,6 +18,7 @@
 //! # Map
 //! - For producers: [`Group`], [`Writer`], [`Transaction`], [`Batch`]; [`mod@statement`], [`payload`] and [`types`] say what
 //!   is logged, and `#[derive(Value)]` (feature `derive`, on by default) makes values of structs and enums. Below them `claim` finds or makes a ring, and `cursor` keeps a producer's place in it.
+//! - For programs that use the crate `tracing`: `tracing::HogLayer` (feature `tracing`).
 //! - For drainers: [`RingReader`], [`Doorbell`], and [`mod@record`], which judges copied bytes.
 //! - [`layout`] and [`limits`] have the numbers; `docs/FORMATS.md` explains them.
 //! - `unsafe` stands in `shm` (mappings) and `sys` (raw calls) alone.
@@ -28,7 +29,7 @@
 //! can spoil their records, and by shrinking a ring's file end the process that writes it.
 
 /// The README's programs, which are compiled as this crate's examples are.
-#[cfg(all(doctest, feature = "derive"))]
+#[cfg(all(doctest, feature = "derive", feature = "tracing"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
@@ -55,6 +56,8 @@ mod shm;
 mod state;
 pub mod statement;
 mod sys;
+#[cfg(feature = "tracing")]
+pub mod tracing;
 mod transaction;
 pub mod types;
 mod writer;
