@@ -12,6 +12,7 @@ mod chaos;
 mod contract;
 mod database;
 mod ended;
+mod events;
 mod faults;
 mod follow;
 mod follow_growth;
