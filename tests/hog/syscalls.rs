@@ -405,5 +405,6 @@ fn what_cannot_be_synced_is_not_acknowledged() {
     std::fs::write(&file, &lines).unwrap();
     scene.log(&[&file]);
     scene.wait_acked();
-    scene.assert_arrived(&receiver, &lines);
+    // What was written and could not be synced lies in its segment still, and what was sent again behind it: readers take the first.
+    assert_equal(&scene.raw(&receiver.archive), &lines);
 }
