@@ -4,8 +4,11 @@
 use crate::arrived::assert_equal;
 use crate::roles::{Process, Receiver};
 use crate::scene::{GROUP, Scene, wait_until, words, words_of};
+use hog::formats::table::StreamState;
+use hog::seglog::recovery::{SegmentFile, recover};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use std::path::PathBuf;
 
 /// Where the archive is that both write.
 const NAME: &str = "recv";
@@ -161,6 +164,58 @@ fn local_does_not_go_on_with_a_ring_whose_records_are_in_a_spool_that_was_not_de
 #[test]
 fn local_does_not_begin_a_stream_whose_beginning_is_in_a_spool_that_was_not_delivered() {
     refuse_until_it_is_delivered(false);
+}
+
+#[test]
+fn a_stream_that_its_sender_forgot_while_the_ring_was_out_of_sight_is_known_again() {
+    let scene = Scene::new();
+    let bytes = scene.lines(8 << 20);
+    let engine = Engine::start(&scene, &bytes);
+    let mut receiver = scene.receiver(NAME);
+    ship_a_while(&scene, &receiver, &engine);
+    // With rings somewhere else the sender has nothing of it any more, and says so.
+    let elsewhere = tempfile::Builder::new()
+        .prefix("hog-test-")
+        .tempdir_in("/dev/shm")
+        .unwrap();
+    let (spool, store) = (scene.path("spool"), scene.store());
+    let mut arguments = words(&["batchsend", "-g", GROUP, "--to", &receiver.address, "-d"]);
+    arguments.extend([spool.as_os_str(), "-m".as_ref(), store.as_os_str()]);
+    arguments.extend(["--shm-dir".as_ref(), elsewhere.path().as_os_str()]);
+    let sender = scene.start("batchsend", &arguments);
+    wait_until("the sender forgets it", || {
+        state_of_the_stream(&receiver.segments()) == StreamState::Forgotten
+    });
+    end(sender);
+    receiver.kill();
+
+    // Each start begins a segment that has to say how it stands. The first takes nothing from it.
+    let archive = scene.archive(NAME);
+    let before = receiver.segments().len();
+    let mut local = scene.local(NAME);
+    wait_until("it has begun a segment", || {
+        receiver.segments().len() > before && scene.status_in(&scene.local_store()).is_some()
+    });
+    local.kill();
+    assert_eq!(state_of_the_stream(&receiver.segments()), StreamState::Open);
+    let local = scene.local(NAME);
+    engine.log_a_while();
+    end(local);
+    let _local = scene.local(NAME);
+    engine.finish();
+    scene.wait_stored();
+    scene.assert_stored(&archive, &bytes);
+}
+
+/// How the one stream of an archive stands after all of its segments.
+fn state_of_the_stream(archive: &[PathBuf]) -> StreamState {
+    let segments = archive.iter().enumerate().map(|(number, path)| SegmentFile {
+        number: number as u64,
+        path: path.clone(),
+    });
+    let table = recover(&segments.collect::<Vec<_>>()).unwrap().table;
+    assert_eq!(table.streams.len(), 1);
+    table.streams.values().next().unwrap().state
 }
 
 #[test]

@@ -90,11 +90,10 @@ impl<L: GroupLog> Drainer<L> {
         }
         ring.attached = true;
         let identity = ring.reader.identity();
-        // A stream that begins here in its middle was defined in the spool that has its beginning.
-        let definitions = self
-            .inherited
-            .elsewhere
-            .get(&stream)
+        // A stream that begins here in its middle was defined in the spool that has its beginning; one that was forgotten, here.
+        let forgotten = self.log.table().streams.get(&stream);
+        let definitions = forgotten
+            .or_else(|| self.inherited.elsewhere.get(&stream))
             .filter(|held| held.end == ring.drained)
             .map_or_else(Definitions::default, |held| held.definitions.as_ref().clone());
         let attach = Attach {

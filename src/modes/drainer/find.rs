@@ -51,7 +51,8 @@ impl<L: GroupLog> Drainer<L> {
             self.unlink(stream);
             return Ok(());
         }
-        ring.attached = held.is_some();
+        // One that its sender had forgotten, while the ring was out of sight, is attached again, or the next checkpoint would leave it out.
+        ring.attached = held.is_some_and(|(_, state)| state != StreamState::Forgotten);
         // Up to here some spool has the stream, whether or not the one that took it last lived to advance the head.
         let taken = held
             .into_iter()

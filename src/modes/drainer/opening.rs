@@ -159,6 +159,20 @@ pub fn lost_regions(
     Ok(lost)
 }
 
+/// The streams whose rings can be read.
+///
+/// # Errors
+/// When the ring directory cannot be read.
+pub fn readable_streams(rings: &RingDirectory) -> Result<Vec<StreamId>, Failure> {
+    let RingDirectory::Opened(rings) = rings else {
+        return Ok(Vec::new());
+    };
+    let directory = &rings.directory;
+    let paths = hog_ring::ring_files(directory).map_err(|error| cannot_list(directory, &error))?;
+    let readers = paths.iter().filter_map(|path| RingReader::open(path).ok());
+    Ok(readers.map(|ring| StreamId(ring.identity().uuid)).collect())
+}
+
 /// The first ring that has given up what the log lacks, whose `table` this is, in words: somebody else took it. Also of a stream that the log does
 /// not know: once it does, it takes in nothing before the positions that it has.
 ///

@@ -165,6 +165,7 @@ impl GroupLog for LocalArchive {
     fn reopen(&self) -> Result<Self, String> {
         let Reopened { archive, lost, damages } = self.archive.reopen().map_err(|error| chain(&error))?;
         report(&self.recorder, &lost);
+        self.unsynced.recovered(archive.table());
         for damage in &damages {
             let object = format!("archive of group {}", archive.group());
             warn!("{object}: {damage}");

@@ -2,7 +2,9 @@
 
 use super::LocalOptions;
 use crate::exit::{ExitStatus, Failure, chain};
-use crate::modes::drainer::opening::{LostRegion, RingDirectory, RingPlace, first_hole, lost_regions};
+use crate::modes::drainer::opening::{
+    LostRegion, RingDirectory, RingPlace, first_hole, lost_regions, readable_streams,
+};
 use crate::modes::preflight;
 use crate::modes::stop::Stop;
 use crate::modes::store::{Store, database_failure, lock_failure};
@@ -93,6 +95,7 @@ fn open_group(
     {
         return Err(Failure::new(ExitStatus::Unsafe, words));
     }
+    archive.hold_again(&readable_streams(&rings)?);
     begin(&mut archive).map_err(|error| Failure::of(&error))?;
     let directory = archive_directory(options, group)?;
     store

@@ -37,18 +37,23 @@ struct State {
 }
 
 impl Unsynced {
-    /// The account of an archive that was recovered, and so synced, as `table`: to be published in `report` all the same.
+    /// The account of an archive that was recovered as `table`, which hears in `report` what is synced.
     pub(super) fn of(table: &Table, report: Arc<DrainerReport>) -> Self {
-        let ends = table.streams.iter().map(|(id, stream)| (*id, stream.end)).collect();
-        let state = State {
-            ends,
-            appends: 1,
-            ..State::default()
-        };
-        Self {
-            state: Mutex::new(state),
+        let unsynced = Self {
+            state: Mutex::default(),
             report,
-        }
+        };
+        unsynced.recovered(table);
+        unsynced
+    }
+
+    /// The archive was recovered, and so synced, as `table`, with what a drainer that failed had appended before it said so. The next sync publishes
+    /// it: by then the rings are known.
+    pub(super) fn recovered(&self, table: &Table) {
+        let mut state = self.lock();
+        state.segment = None;
+        state.appends += 1;
+        state.ends = table.streams.iter().map(|(id, stream)| (*id, stream.end)).collect();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -96,9 +101,9 @@ impl Unsynced {
     }
 
     fn publish(&self, ends: HashMap<StreamId, u64>) {
-        if let Ok(mut published) = self.report.synced.lock() {
-            published.extend(ends);
-        }
+        // Each of its holders only adds to the map, or takes all of it.
+        let mut published = self.report.synced.lock().unwrap_or_else(PoisonError::into_inner);
+        published.extend(ends);
     }
 
     /// Syncs what was appended before this call, and publishes it. What cannot be synced waits for the drainer, which is told by the segment itself.

@@ -52,6 +52,19 @@ impl Archive {
         self.log.identity().owner
     }
 
+    /// The rings of `streams` are here. What a sender forgot of them, because it did not see their rings, is in the checkpoints again from the
+    /// next one on, with its definitions: more will come that begins where they end.
+    pub fn hold_again(&mut self, streams: &[StreamId]) {
+        let table = self.log.table_mut();
+        for id in streams {
+            if let Some(stream) = table.streams.get_mut(id)
+                && stream.state == StreamState::Forgotten
+            {
+                stream.state = StreamState::Open;
+            }
+        }
+    }
+
     /// Stores that this archive is a sender itself now, in this run.
     ///
     /// # Errors
