@@ -2,6 +2,7 @@
 
 use crate::header::BadIdentity;
 use crate::limits::{CAPACITY_MAX, CAPACITY_MIN, STATE_MAX, WRITERS_MAX};
+use crate::share::UnknownShmGroup;
 use crate::statement::DefinitionError;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -34,6 +35,9 @@ pub enum Error {
         /// The directory asked for.
         path: PathBuf,
     },
+    /// No Unix group of this machine is called so. Here so that a program can say `shm_group(NAME.parse()?)`.
+    #[error("share rings")]
+    UnknownShmGroup(#[from] UnknownShmGroup),
     /// A living process has the ring of this name.
     #[error("ring {name} is held by process {pid}")]
     Held {

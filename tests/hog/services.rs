@@ -176,7 +176,7 @@ fn an_engine_that_follows_a_silent_file_is_well() {
     arguments.push("--follow".as_ref());
     let (mut manager, mut engine) = Manager::starts(&scene, "engine", &arguments);
     manager.hears("READY=1", 1);
-    manager.hears_status("1 file");
+    manager.hears_status("following 1 file");
     manager.hears("WATCHDOG=1", 5);
     engine.terminate();
     manager.hears("STOPPING=1", 1);

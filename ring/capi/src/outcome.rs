@@ -67,6 +67,7 @@ impl From<Error> for Failure {
             Error::BadGroupName { .. }
             | Error::BadRingName { .. }
             | Error::BadRingSize { .. }
+            | Error::UnknownShmGroup(_)
             | Error::Definition(_) => HOG_ERR_ARGUMENT,
             Error::Held { .. } => HOG_ERR_HELD,
             Error::NothingToResume { .. } => HOG_ERR_NOTHING_TO_RESUME,

@@ -129,7 +129,10 @@ pub fn run(
     follow.begin(stop)?;
     serve(service, Arc::clone(looks));
     let followed = Arc::clone(&follow.followed);
-    service.describe(move || format!("following {} files", followed.load(Ordering::Relaxed)));
+    service.describe(move || match followed.load(Ordering::Relaxed) {
+        1 => "following 1 file".to_owned(),
+        files => format!("following {files} files"),
+    });
     while !stop.is_set() {
         follow.turn(stop);
         stop.wait(follow.pause());
