@@ -31,7 +31,9 @@ pub const FILES: &[Entry] = &[
         name: "/dev/shm/hog/GROUP/*.ring",
         modes: &["engine", "batchsend", "local", "status"],
         words: "Rings: one for each thread that logs, or for each file of an engine. They outlive their process, and are gone with a reboot. \
-                `--shm-dir` puts `hog` elsewhere, on tmpfs.",
+                `--shm-dir` puts `hog` elsewhere, on tmpfs. When the last session of an ordinary user ends, systemd-logind deletes the rings that he \
+                owns, drained or not, unless he lingers (`loginctl enable-linger USER`) or `/etc/systemd/logind.conf` says `RemoveIPC=no`. System users \
+                are spared.",
     },
     Entry {
         name: "/dev/shm/hog/GROUP/doorbell",
@@ -69,6 +71,12 @@ pub const FILES: &[Entry] = &[
         modes: &["batchsend", "batchrecv", "local"],
         words: "In each ring directory, spool, archive and store: held by the one process that works there, and begins with its pid. That of an \
                 archive is in the part of its path before the first `$`.",
+    },
+    Entry {
+        name: "/etc/hog/engine-GROUP.env, /etc/hog/batchsend-GROUP.env, /etc/hog/batchrecv-PORT.env",
+        modes: &["engine", "batchsend", "batchrecv"],
+        words: "Settings of the services `hog-engine@GROUP`, `hog-batchsend@GROUP` and `hog-batchrecv@PORT`. Samples, with what can be set, are in \
+                `/usr/share/doc/hog/examples`.",
     },
 ];
 
