@@ -65,6 +65,7 @@ header:
 man:
     cargo xtask manual
 
-# Makes the Debian package, target/debian/*.deb; needs cargo-deb (cargo install cargo-deb --locked)
+# Makes the Debian packages, target/debian/*.deb; needs cargo-deb (cargo install cargo-deb --locked)
 deb:
     cargo deb --locked
+    cargo deb --locked -p hog-ring-capi

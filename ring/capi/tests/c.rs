@@ -181,7 +181,8 @@ fn the_example_in_cpp_logs_every_kind() {
 fn the_program_in_the_readme_compiles() {
     let scene = Scene::new();
     let readme = std::fs::read_to_string(Path::new(ROOT).join("../../README.md")).unwrap();
-    let (_, rest) = readme.split_once("```c\n").unwrap();
+    let (_, rest) = readme.split_once("## Logging from C").unwrap();
+    let (_, rest) = rest.split_once("```c\n").unwrap();
     let (program, _) = rest.split_once("```").unwrap();
     let source = scene.files.path().join("readme.c");
     std::fs::write(&source, format!("{program}\nint main(void) {{ return serve(); }}\n")).unwrap();

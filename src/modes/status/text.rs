@@ -65,10 +65,12 @@ pub(super) fn of(status: &Status) -> String {
         let _ = writeln!(text, "{}", recovery.in_words());
     }
     for session in &status.sessions {
-        let ended = session
-            .ended
-            .as_deref()
-            .map_or_else(|| "not ended in order".to_owned(), |ended| format!("ended {ended}"));
+        let is_this = status.running == Some(session.pid.to_string());
+        let ended = match &session.ended {
+            Some(ended) => format!("ended {ended}"),
+            None if is_this => "goes on".to_owned(),
+            None => "not ended in order".to_owned(),
+        };
         let _ = writeln!(
             text,
             "session {} {} (process {}): {}, {ended}",
