@@ -179,3 +179,26 @@ fn connections_cut_at_random_bytes_lose_and_double_nothing() {
     );
     scene.assert_arrived(&receiver, &bytes);
 }
+
+#[test]
+fn receivers_that_hang_up_and_read_no_more_hold_nobody_up() {
+    let scene = Scene::new();
+    let bytes = scene.lines(24 << 20);
+    let input = scene.file("input.log", &bytes);
+    let receiver = scene.receiver("recv");
+    // It hangs up while megabytes are on their way, and does not close its end: the sender waits for room in the sockets then.
+    let proxy = Proxy::new(&receiver.address);
+    proxy.rest_before_cuts();
+    proxy.cut([300_000, 700_000, 10_000, 1_500_000].map(|sent| Cut {
+        sent,
+        answered: u64::MAX,
+        is_late: false,
+    }));
+    let mut sender = scene.sender_with(&["web"], &[&proxy.address], &["--compress", "none"]);
+    scene.log(&[&input]);
+    scene.wait_acked();
+    assert_eq!(proxy.cuts_left(), 0);
+    scene.assert_arrived(&receiver, &bytes);
+    sender.terminate();
+    sender.succeed();
+}

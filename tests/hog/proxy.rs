@@ -46,6 +46,7 @@ struct Rules {
     cuts: Mutex<VecDeque<Cut>>,
     swallows: AtomicBool,
     swallowed: AtomicU64,
+    rests: AtomicBool,
     open: Mutex<Vec<TcpStream>>,
     is_over: AtomicBool,
 }
@@ -60,6 +61,7 @@ impl Proxy {
             cuts: Mutex::default(),
             swallows: AtomicBool::new(false),
             swallowed: AtomicU64::new(0),
+            rests: AtomicBool::new(false),
             open: Mutex::default(),
             is_over: AtomicBool::new(false),
         });
@@ -85,6 +87,11 @@ impl Proxy {
     /// Cuts no more.
     pub(crate) fn carry_all(&self) {
         self.rules.cuts.lock().unwrap().clear();
+    }
+
+    /// Before it cuts a connection it reads nothing for a while, so that the sockets are full of what is on its way.
+    pub(crate) fn rest_before_cuts(&self) {
+        self.rules.rests.store(true, SeqCst);
     }
 
     /// Whether acknowledgements get lost from now on.
@@ -128,7 +135,8 @@ fn accept(listener: &TcpListener, rules: &Arc<Rules>) {
             .unwrap()
             .extend([link.sender.try_clone().unwrap(), link.receiver.try_clone().unwrap()]);
         let (back, rules) = (Arc::clone(&link), Arc::clone(rules));
-        carriers.push(std::thread::spawn(move || carry_to_receiver(&link)));
+        let rests = rules.rests.load(SeqCst);
+        carriers.push(std::thread::spawn(move || carry_to_receiver(&link, rests)));
         carriers.push(std::thread::spawn(move || carry_to_sender(&back, &rules)));
     }
     for stream in rules.open.lock().unwrap().drain(..) {
@@ -154,7 +162,7 @@ impl Link {
 }
 
 /// Passes on what the sender says.
-fn carry_to_receiver(link: &Link) {
+fn carry_to_receiver(link: &Link, rests: bool) {
     let mut left = link.cut.sent;
     let mut buffer = vec![0; 64 << 10];
     while let Ok(read @ 1..) = (&link.sender).read(&mut buffer) {
@@ -164,6 +172,9 @@ fn carry_to_receiver(link: &Link) {
             break;
         }
         if left == 0 {
+            if rests {
+                std::thread::sleep(LATE);
+            }
             if link.cut.is_late {
                 let _ = link.sender.shutdown(Shutdown::Both);
                 std::thread::sleep(LATE); // the sender has come back by now

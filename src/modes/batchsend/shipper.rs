@@ -21,6 +21,7 @@ use crate::stages::spool::{SpoolIndex, Watch};
 use connection::Connection;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use hogstat::SenderStatus;
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -164,7 +165,7 @@ impl Shipper {
         }
         .encode();
         net::send_frame(&stream, &FrameHeader::plain(Kind::Hello, &hello), &hello)?;
-        let mut reader = FrameReader::new(stream.try_clone()?);
+        let (mut reader, heard) = (FrameReader::new(stream.try_clone()?), stream.try_clone()?);
         let ship = self.read_welcome(&mut reader)?;
         *welcomed = true;
         info!(
@@ -175,11 +176,13 @@ impl Shipper {
             .sender_state(&self.options.group, &self.options.destination, SenderStatus::Started);
         let (said, hears) = bounded(256);
         let stop = self.stop.clone();
-        let listener = std::thread::Builder::new()
-            .name("listener".into())
-            .spawn(move || listen(reader, &said, &stop))?;
+        let listener = std::thread::Builder::new().name("listener".into()).spawn(move || {
+            listen(reader, &said, &stop);
+            // A receiver that hung up may still hold its end open and read nothing: what is being sent to it would wait for that.
+            let _ = heard.shutdown(Shutdown::Both); // it may be gone already
+        })?;
         let mut connection = Connection::new(self, stream, ship)?;
-        let ended = connection.run(&hears);
+        let ended = connection.run(&hears).map_err(|ended| first_reason(ended, &hears));
         *progress = connection.has_progressed();
         connection.shut_down(); // ends the listener as well
         drop(hears);
@@ -215,6 +218,18 @@ fn refused(body: &[u8]) -> Ended {
     match Refuse::decode(body) {
         Ok(refuse) => Ended::Refused(refuse),
         Err(error) => Ended::Protocol(error.to_string()),
+    }
+}
+
+/// Why a connection ended: whoever sends learns only that it did, and whoever listens may have been told the reason.
+fn first_reason(ended: Ended, hears: &Receiver<Said>) -> Ended {
+    let reason = hears.try_iter().find_map(|said| match said {
+        Said::Over(reason) => Some(reason),
+        _ => None,
+    });
+    match (ended, reason) {
+        (Ended::Io(_), Some(reason)) => reason,
+        (ended, _) => ended,
     }
 }
 
