@@ -181,3 +181,25 @@ fn every_role_ends_in_order_when_asked_to() {
     scene.assert_arrived(&receiver, &bytes);
     scene.assert_arrived(&nobody, &bytes);
 }
+
+#[test]
+fn an_engine_whose_fifo_nobody_writes_to_ends_in_order_and_one_that_is_written_to_logs_all() {
+    let scene = Scene::new();
+    let fifo = scene.path("fifo");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let mut engine = scene.engine(&[&fifo]);
+    wait_until("the engine reads", || !scene.rings().is_empty());
+    engine.terminate();
+    wait_until("it ends", || !engine.is_running());
+    assert_eq!(engine.ended().unwrap().code(), Some(0), "{}", engine.words());
+
+    let receiver = scene.receiver("recv");
+    let _sender = scene.sender(&[&receiver.address]);
+    let engine = scene.engine(&[&fifo]);
+    let bytes = scene.lines(1 << 20);
+    std::fs::write(&fifo, &bytes).unwrap(); // waits for the reader
+    engine.succeed();
+    scene.wait_acked();
+    scene.assert_arrived(&receiver, &bytes);
+}

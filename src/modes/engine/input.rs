@@ -2,7 +2,7 @@
 
 use crate::modes::engine::state::{FINGERPRINT_BYTES, FileId, Mark, Place, hash};
 use crate::os::disk::{DiskError, at};
-use rustix::fs::OFlags;
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::os::fd::AsFd;
@@ -31,7 +31,12 @@ impl Source {
                 .map_err(at("read", Path::new("standard input")))?;
             return Ok(Self::Pipe(stdin.into()));
         }
-        let file = File::open(path).map_err(at("read", path))?;
+        // Without waiting for the other end of a fifo: a wait within `open` would go on beyond SIGTERM. Readers wait for the first bytes instead.
+        let file = File::options()
+            .read(true)
+            .custom_flags(nonblocking())
+            .open(path)
+            .map_err(at("read", path))?;
         let metadata = file.metadata().map_err(at("look at", path))?;
         if metadata.is_dir() {
             return Err(at("read", path)(io::Error::new(
@@ -39,6 +44,8 @@ impl Source {
                 "it is a directory",
             )));
         }
+        let flags = fcntl_getfl(&file).map_err(|error| at("read", path)(error.into()))?;
+        fcntl_setfl(&file, flags - OFlags::NONBLOCK).map_err(|error| at("read", path)(error.into()))?;
         if !metadata.is_file() {
             return Ok(Self::Pipe(file));
         }
@@ -61,8 +68,7 @@ impl FileInput {
     /// # Errors
     /// When it is missing, unreadable, or no regular file.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
-        let file = File::options().read(true).custom_flags(flags).open(path)?;
+        let file = File::options().read(true).custom_flags(nonblocking()).open(path)?;
         if !file.metadata()?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
         }
@@ -124,6 +130,11 @@ impl FileInput {
         self.file.seek(SeekFrom::Start(offset))?;
         Ok(self.file)
     }
+}
+
+/// The flag with which nothing is waited for when a file is opened.
+fn nonblocking() -> i32 {
+    i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0)
 }
 
 /// The name of the ring of the file at `path`: the file's own name, as far as rings may be called that, and a number of the whole path.
