@@ -5,6 +5,7 @@ use hog::exit::{ExitStatus, Failure, one_line};
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use tracing::Level;
+use tracing_subscriber::fmt::format;
 
 fn main() -> ExitStatus {
     let arguments: Vec<OsString> = std::env::args_os().collect();
@@ -26,7 +27,13 @@ fn main() -> ExitStatus {
         _ => Level::ERROR,
     };
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    // Names of files and hosts may hold anything: each event stays one line, and cannot drive a terminal.
+    let words = format::debug_fn(|writer, field, value| match field.name() {
+        "message" => write!(writer, "{}", one_line(&format!("{value:?}"))),
+        name => write!(writer, "{name}={}", one_line(&format!("{value:?}"))),
+    });
     tracing_subscriber::fmt()
+        .fmt_fields(words)
         .with_max_level(level)
         .with_writer(std::io::stderr)
         .with_target(false)

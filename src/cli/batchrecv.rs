@@ -1,7 +1,7 @@
 //! `hog batchrecv`: its flags, their defaults and reasons.
 
 use super::default_archive;
-use super::values::destination;
+use super::values::address;
 use crate::exit::{ExitStatus, Failure};
 use crate::modes::batchrecv::{self, BatchrecvOptions};
 use crate::modes::store;
@@ -14,7 +14,7 @@ pub(super) struct BatchrecvArgs {
     /// Where to listen; port 0 takes any
     ///
     /// The first line on stdout is the address, once senders may come. Whoever reaches it can write to any group: there is no authentication.
-    #[arg(long, value_name = "ADDR:PORT", value_parser = destination)]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
     listen: String,
     /// Where archives lie, with $GROUP and $DATE in it
     ///

@@ -35,9 +35,17 @@ pub(super) fn time(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| "expected a time: a number with us, ms, s, m, h or d".to_owned())
 }
 
-/// HOST:PORT, with the host not yet looked up.
-pub(super) fn destination(text: &str) -> Result<String, String> {
+/// ADDR:PORT to listen on, not yet looked up.
+pub(super) fn address(text: &str) -> Result<String, String> {
     net::host_and_port(text).map(|_| text.to_owned())
+}
+
+/// HOST:PORT to connect to, with the host not yet looked up.
+pub(super) fn destination(text: &str) -> Result<String, String> {
+    match net::host_and_port(text)? {
+        (_, 0) => Err("0 is no port to connect to: expected 1 to 65535".to_owned()),
+        _ => Ok(text.to_owned()),
+    }
 }
 
 /// A moment, in nanoseconds since 1970.

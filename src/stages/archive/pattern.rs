@@ -12,8 +12,11 @@ impl ArchivePattern {
     /// From `-d`. A directory without variables means `DIR/$GROUP/$DATE`.
     ///
     /// # Errors
-    /// When groups would share a directory.
+    /// When it is empty, or groups would share a directory.
     pub fn new(pattern: &str) -> Result<Self, String> {
+        if pattern.is_empty() {
+            return Err("the directory has no name; the one that hog is started in is `.`".to_owned()); // it would be `/`
+        }
         if !pattern.contains('$') {
             return Ok(Self(format!("{}/$GROUP/$DATE", pattern.trim_end_matches('/'))));
         }
@@ -114,6 +117,11 @@ mod tests {
         assert_eq!(base("/$GROUP"), PathBuf::from("/"));
         assert_eq!(base("$GROUP/$DATE"), PathBuf::from("."));
         assert_eq!(base("logs"), PathBuf::from("logs"));
+    }
+
+    #[test]
+    fn nothing_is_not_the_root_directory() {
+        assert!(ArchivePattern::new("").is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Command lines that make no sense, and inputs that are not there: refused before anything was touched.
 
-use crate::scene::{GROUP, Scene, words};
+use crate::scene::{GROUP, Scene, wait_until, words};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
@@ -54,6 +54,15 @@ const LINES: &[(&[&str], &[&str])] = &[
     (
         &["batchrecv", "--listen", "127.0.0.1:0", "-d", "/nowhere/$GROUP/$HOST"],
         &["$GROUP/$HOST"],
+    ),
+    (
+        &["batchrecv", "--listen", "127.0.0.1:0", "-d", ""],
+        &["--dir", "no name"],
+    ),
+    (&["local", "-g", "web", "-d", ""], &["--dir", "no name"]),
+    (
+        &["batchsend", "-g", "web", "--to", "h:0"],
+        &["--to <HOST:PORT>", "1 to 65535"],
     ),
     (&["cat"], &["PATH", "try 'hog cat --help'"]),
     (&["cat", "--format", "xml", "/nowhere"], &["'xml'", "json"]),
@@ -235,4 +244,17 @@ fn a_path_that_is_not_there_ends_its_readers() {
             .run(mode, &[OsStr::new(mode), missing.as_os_str()])
             .assert_refused(1, &["miss\\ning", "No such file"]);
     }
+}
+
+#[test]
+fn a_name_with_a_line_end_is_in_one_line_of_the_log() {
+    let scene = Scene::new();
+    let mut arguments = scene.engine_arguments(GROUP, &[]);
+    let missing = scene.path("miss\n\x1b[31ming.log");
+    arguments.extend([OsStr::new("--follow"), missing.as_os_str()]);
+    let mut engine = scene.start("engine", &arguments);
+    wait_until("the name is spoken of", || engine.words().contains("ing.log"));
+    engine.terminate();
+    let finished = engine.finish();
+    finished.assert_one_line(&["miss\\n\\u{1b}[31ming.log"]);
 }
