@@ -28,6 +28,10 @@ const MUTANTS: &[(&str, &str)] = &[
         "ended::an_ended_stream_whose_acknowledgement_was_lost_is_not_shipped_again_after_a_roll",
     ),
     (
+        "gap-over-older-backlog",
+        "recovery::spools::a_sender_that_is_killed_and_given_another_spool_ships_what_the_former_holds_first",
+    ),
+    (
         "unlink-before-end",
         "syscalls::a_sender_killed_at_any_system_call_loses_and_doubles_nothing",
     ),

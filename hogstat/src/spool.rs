@@ -51,6 +51,8 @@ pub struct SpoolRun {
     pub sender: Uuid,
     /// The epoch of this opening.
     pub epoch: u64,
+    /// A later session found nothing in that spool any more.
+    pub emptied: bool,
 }
 
 impl Stat {
@@ -81,7 +83,7 @@ impl Stat {
     pub fn spool_runs(&self, group: &str) -> Result<Vec<SpoolRun>, Error> {
         self.read(|db| {
             let mut query = db.prepare_cached(
-                "SELECT session, directory, sender, epoch FROM spools WHERE group_name = ?1 ORDER BY session, id",
+                "SELECT session, directory, sender, epoch, emptied IS NOT NULL FROM spools WHERE group_name = ?1 ORDER BY session, id",
             )?;
             let runs = query.query_map([group], |row| {
                 Ok(SpoolRun {
@@ -89,9 +91,22 @@ impl Stat {
                     directory: row.get(1)?,
                     sender: row.get::<_, Id>(2)?.0,
                     epoch: row.get::<_, Word>(3)?.0,
+                    emptied: row.get(4)?,
                 })
             })?;
             Ok(runs.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Records that there is nothing in the spool of `sender` any more, of any run up to now.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn spool_emptied(&mut self, sender: Uuid, now: i64) -> Result<(), Error> {
+        self.write(|db| {
+            db.prepare_cached("UPDATE spools SET emptied = ?2 WHERE sender = ?1 AND emptied IS NULL")?
+                .execute(params![Id(sender), now])?;
+            Ok(())
         })
     }
 

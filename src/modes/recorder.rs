@@ -39,6 +39,7 @@ enum Note {
     Region(RegionMet),
     RegionState(Uuid, RegionState, u64),
     Recovered(Uuid, String, u64),
+    SpoolEmptied(Uuid),
     Sender(String, String, SenderStatus),
     Connection {
         remote: String,
@@ -113,6 +114,11 @@ impl Recorder {
     /// What earlier sessions left of a ring for a destination, up to `position`, is on its disk.
     pub fn recovered(&self, ring: Uuid, address: &str, position: u64) {
         self.note(Note::Recovered(ring, address.to_owned(), position));
+    }
+
+    /// Everybody has what an earlier session left in the spool of `sender`, and it was deleted there.
+    pub fn spool_emptied(&self, sender: Uuid) {
+        self.note(Note::SpoolEmptied(sender));
     }
 
     /// A destination's state changed.
@@ -228,6 +234,7 @@ impl Writer {
             Note::Recovered(ring, address, position) => stat
                 .end_recovery(session, *ring, address, *position, RecoveryOutcome::Delivered, now)
                 .map(drop),
+            Note::SpoolEmptied(sender) => stat.spool_emptied(*sender, now),
             Note::Sender(group, address, status) => stat.sender_state(session, group, address, *status, now),
             Note::Connection {
                 remote,

@@ -1,5 +1,6 @@
 //! `hog status`: what a role is doing, from hogstat.db, the rings and the spools. It takes no lock and changes nothing, so it may be asked at any time.
 
+mod backlog;
 mod recoveries;
 mod text;
 
@@ -9,7 +10,6 @@ use crate::exit::{ExitStatus, Failure};
 use crate::modes::store::{DATABASE, database_failure};
 use crate::os::clock;
 use crate::os::lock::{self, DirectoryLock};
-use crate::stages::spool::SpoolIndex;
 use clap::ValueEnum;
 use hog_ring::RingReader;
 use hogstat::{Overview, Stat};
@@ -292,26 +292,15 @@ fn spool_status(
     let status = GroupStatus::of_rings(overview, &spool.group, shm_dir);
     let directory = Path::new(&spool.directory);
     let epoch = lock::spool_identity(directory).map_or(spool.epoch, |identity| identity.epoch.max(spool.epoch));
-    let index = SpoolIndex::look_at(directory, spool.epoch).map_err(|error| Failure::of(&error))?;
     let named: Vec<String> = spool
         .destinations
         .iter()
         .map(|destination| destination.address.clone())
         .collect();
-    for epoch in index.epochs().into_iter().chain([spool.epoch]) {
-        let owed = stat
-            .destinations_of(spool.sender, epoch)
-            .map_err(|error| database_failure(&error))?;
-        index.set_owed(epoch, owed.unwrap_or_else(|| named.clone()));
-    }
-    for destination in index.destinations() {
-        let acked = stat
-            .acknowledged(spool.sender, &destination)
-            .map_err(|error| database_failure(&error))?;
-        index.know_acknowledged(&destination, acked);
-    }
+    let index = backlog::index_of(stat, directory, (spool.sender, spool.epoch), &named)?;
     let now = clock::now_ns();
-    let unacknowledged = index.unacknowledged();
+    let mut unacknowledged = index.unacknowledged();
+    backlog::add_others(stat, spool, &named, &mut unacknowledged)?;
     let mut destinations: Vec<_> = unacknowledged
         .iter()
         .map(|(address, lacks)| {

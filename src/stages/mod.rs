@@ -7,5 +7,6 @@ pub mod archive;
 pub mod drain;
 pub mod receive;
 pub mod recovery;
+pub mod route;
 pub mod ship;
 pub mod spool;

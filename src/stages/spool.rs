@@ -9,6 +9,7 @@
 
 mod full;
 mod index;
+pub mod older;
 mod remnant;
 pub mod reserve;
 pub mod room;

@@ -116,6 +116,10 @@ fn runs_of_all_spools_of_a_group_come_in_the_order_of_their_sessions() {
         [(first, uuid(50), 1), (second, uuid(51), 1), (third, uuid(50), 2)]
     );
     assert_eq!(stat.groups().unwrap(), texts(&["web"]));
+    stat.spool_emptied(uuid(51), 9).unwrap();
+    let runs = stat.spool_runs("web").unwrap().into_iter();
+    let emptied: Vec<_> = runs.filter(|run| run.emptied).map(|run| run.sender).collect();
+    assert_eq!(emptied, [uuid(51)]);
 }
 
 #[test]

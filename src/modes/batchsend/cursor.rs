@@ -14,6 +14,8 @@ use tracing::warn;
 pub struct Cursor {
     index: Arc<SpoolIndex>,
     destination: String,
+    /// Segments of later runs than this one are not read.
+    up_to: u64,
     /// Number of the segment that is being read, or to be read next.
     number: u64,
     reader: Option<SegmentReader>,
@@ -41,17 +43,18 @@ impl SpoolFrame {
 }
 
 impl Cursor {
-    /// At the spool's first segment.
+    /// At the spool's first segment, to go no further than the runs up to `up_to`.
     ///
     /// # Errors
     /// When there is no memory for it.
-    pub fn at_start(index: Arc<SpoolIndex>, destination: &str) -> Result<Self, SegmentError> {
+    pub fn at_start(index: Arc<SpoolIndex>, destination: &str, up_to: u64) -> Result<Self, SegmentError> {
         let decompressor =
             Decompressor::new().map_err(crate::os::disk::at("decompress", std::path::Path::new("the spool")))?;
         let destination = destination.to_owned();
         Ok(Self {
             index,
             destination,
+            up_to,
             number: 0,
             reader: None,
             gone: None,
@@ -129,6 +132,9 @@ impl Cursor {
     /// Opens the next segment that the destination needs; false when there is none yet.
     fn open_next(&mut self, has: &dyn Fn(StreamId) -> u64) -> Result<bool, SegmentError> {
         while let Some(segment) = self.index.segment_from(self.number) {
+            if segment.epoch > self.up_to {
+                return Ok(false);
+            }
             self.number = segment.number;
             let wanted = segment.is_active || self.index.needs_segment(&self.destination, self.number, has);
             if wanted && self.open(&segment.path, segment.limit)? {

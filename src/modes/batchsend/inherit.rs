@@ -3,7 +3,10 @@
 //! watched until it is delivered.
 
 use super::BatchsendOptions;
+use super::older::Older;
 use crate::exit::{ExitStatus, Failure};
+use crate::formats::table::Stream;
+use crate::ids::StreamId;
 use crate::modes::drainer::inheritance::Inheritance;
 use crate::modes::drainer::opening::{LostRegion, RingDirectory};
 use crate::modes::recorder::Recorder;
@@ -12,8 +15,10 @@ use crate::modes::recover::words;
 use crate::modes::store::{Store, database_failure};
 use crate::os::clock;
 use crate::stages::recovery::{self, Action, Policy, RecoveryPlan, Region, Step};
+use crate::stages::spool::older::OlderSpool;
 use crate::stages::spool::{Spool, SpoolIndex};
 use hogstat::{NewRecovery, NewRegion, RecoveryOutcome, RegionState};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use tracing::{info, warn};
@@ -41,22 +46,25 @@ pub(super) fn inherit(
     group: &str,
     rings: &RingDirectory,
     (spool, directory): (&Spool, &Path),
+    older: &Older,
     is_rebuilt: bool,
 ) -> Result<Inherited, Failure> {
     let rings = match rings {
         RingDirectory::Opened(rings) => Some(rings.directory.as_path()),
         RingDirectory::Closed { .. } => None,
     };
-    let seen = SpoolSeen {
+    let mut seen: Vec<_> = older.spools.iter().map(seen_of).collect();
+    seen.push(SpoolSeen {
         directory: directory.to_owned(),
         sender: spool.identity().sender.0,
         index: spool.index(),
         table: spool.table(),
-    };
+    });
     let look = Look {
         group,
         rings,
-        spools: &[seen],
+        spools: &seen,
+        obstacles: &older.obstacles,
         stat: Some(&store.stat),
         is_rebuilt,
     };
@@ -64,10 +72,13 @@ pub(super) fn inherit(
     refuse_losses(group, options.recover, &plan)?;
     say(group, &plan);
     let left = plan.left.iter().copied().collect();
-    spool.index().leave(&left);
+    for spool in &seen {
+        spool.index.leave(&left);
+    }
     let mut inherited = Inherited::default();
     let mut drainer = Inheritance {
         left,
+        elsewhere: elsewhere(older),
         ..Inheritance::default()
     };
     for step in &plan.steps {
@@ -89,6 +100,27 @@ pub(super) fn inherit(
     inherited.drainer = Arc::new(drainer);
     inherited.awaited = begin_recoveries(store, group, &plan)?;
     Ok(inherited)
+}
+
+fn seen_of(older: &OlderSpool) -> SpoolSeen<'_> {
+    SpoolSeen {
+        directory: older.directory.clone(),
+        sender: older.identity.sender.0,
+        index: &older.index,
+        table: &older.table,
+    }
+}
+
+/// What other spools than the present one hold: of each stream the part that goes furthest.
+fn elsewhere(older: &Older) -> HashMap<StreamId, Stream> {
+    let mut elsewhere: HashMap<StreamId, Stream> = HashMap::new();
+    for (stream, held) in older.spools.iter().flat_map(|spool| &spool.table.streams) {
+        let known = elsewhere.entry(*stream).or_insert_with(|| held.clone());
+        if held.end > known.end {
+            *known = held.clone();
+        }
+    }
+    elsewhere
 }
 
 /// With [`Policy::Require`], nothing may be lost.
@@ -202,9 +234,10 @@ fn begin_recoveries(store: &mut Store, group: &str, plan: &RecoveryPlan) -> Resu
 }
 
 /// Records the recoveries that are over, and goes on awaiting the others.
-pub(super) fn note_recovered(awaited: &mut Vec<Awaited>, index: &SpoolIndex, recorder: &Recorder) {
+pub(super) fn note_recovered(awaited: &mut Vec<Awaited>, indexes: &[Arc<SpoolIndex>], recorder: &Recorder) {
     awaited.retain(|one| {
-        let is_over = index.has_reached(&one.address, crate::ids::StreamId(one.ring), one.to);
+        let has_reached = |index: &Arc<SpoolIndex>| index.has_reached(&one.address, StreamId(one.ring), one.to);
+        let is_over = indexes.iter().any(has_reached);
         if is_over {
             recorder.recovered(one.ring, &one.address, one.to);
         }

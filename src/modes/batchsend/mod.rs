@@ -5,7 +5,9 @@
 
 pub mod cursor;
 mod inherit;
+pub mod older;
 mod opening;
+mod routes;
 pub mod shipper;
 mod spooled;
 
@@ -23,6 +25,7 @@ use crate::modes::supervise;
 use crate::os::disk;
 use crate::os::process;
 use crate::stages::recovery::Policy;
+use crate::stages::spool::older::OlderSpool;
 use crate::stages::spool::room::OnFull;
 use crate::stages::spool::{Spool, SpoolIndex};
 use crossbeam::channel::{Sender, unbounded};
@@ -30,10 +33,10 @@ use hog_ring::ShmGroup;
 use hogstat::{RegionState, Role};
 use inherit::{Awaited, note_recovered};
 use opening::{OpenedGroup, open_group};
-use shipper::{Shipper, ShipperOptions};
+use routes::Routes;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
@@ -77,6 +80,8 @@ pub struct BatchsendOptions {
 pub struct Refused {
     /// The group.
     pub group: String,
+    /// The spool's directory.
+    pub directory: PathBuf,
     /// Who refused, and why.
     pub words: String,
 }
@@ -94,6 +99,8 @@ const END_WITHIN: Duration = Duration::from_secs(4);
 struct Group {
     name: String,
     index: Arc<SpoolIndex>,
+    /// What other directories hold, held as long as it is shipped.
+    older: Vec<OlderSpool>,
     report: Arc<DrainerReport>,
     /// Recoveries that are not over.
     awaited: Vec<Awaited>,
@@ -129,10 +136,7 @@ pub fn run(options: &BatchsendOptions) -> Result<ExitStatus, Failure> {
     for group in &options.groups {
         opened.push(open_group(options, &mut store, group)?);
     }
-    let indexes: Vec<_> = opened
-        .iter()
-        .map(|group| (group.index(), group.spool.identity()))
-        .collect();
+    let indexes: Vec<_> = opened.iter().flat_map(OpenedGroup::indexes).collect();
     let Store {
         stat, session, lock, ..
     } = store;
@@ -163,9 +167,9 @@ pub fn run(options: &BatchsendOptions) -> Result<ExitStatus, Failure> {
         if groups.iter().all(Group::is_served) {
             service.is_ready();
         }
-        if let Ok(Refused { group, words }) = fatal.try_recv() {
+        if let Ok(Refused { directory, words, .. }) = fatal.try_recv() {
             let words = format!("{words}: this spool was copied or restored, and the receiver protects what it has");
-            if let Err(error) = Spool::note_refusal(&spool_directory(&options.spool, &group), &words) {
+            if let Err(error) = Spool::note_refusal(&directory, &words) {
                 warn!("{}", chain(&error));
             }
             failure = Some(Failure::new(ExitStatus::Unsafe, words));
@@ -194,14 +198,28 @@ pub fn run(options: &BatchsendOptions) -> Result<ExitStatus, Failure> {
     }
 }
 
-/// Records which recoveries are over.
+/// Records which recoveries are over, and lets go of spools of which nothing is left.
 fn note_recoveries(groups: &mut [Group], recorder: &Recorder) {
     for group in groups {
-        note_recovered(&mut group.awaited, &group.index, recorder);
+        let indexes = group.indexes();
+        note_recovered(&mut group.awaited, &indexes, recorder);
+        group.older.retain(|older| {
+            let is_empty = older.index.is_empty();
+            if is_empty {
+                recorder.spool_emptied(older.identity.sender.0);
+            }
+            !is_empty
+        });
     }
 }
 
 impl Group {
+    /// Of all its spools.
+    fn indexes(&self) -> Vec<Arc<SpoolIndex>> {
+        let older = self.older.iter().map(|older| Arc::clone(&older.index));
+        older.chain([Arc::clone(&self.index)]).collect()
+    }
+
     /// Whether its rings were looked for.
     fn is_served(&self) -> bool {
         self.report.passes.load(Ordering::Relaxed) > 0
@@ -216,6 +234,7 @@ impl Group {
                 .goal
                 .lock()
                 .is_ok_and(|goal| self.index.is_delivered_up_to(&goal))
+            && self.older.iter().all(|older| older.index.is_all_delivered())
     }
 }
 
@@ -230,12 +249,13 @@ fn tell_of(groups: &[Group], service: &Service) {
     }
     let groups: Vec<_> = groups
         .iter()
-        .map(|group| (group.name.clone(), Arc::clone(&group.index)))
+        .map(|group| (group.name.clone(), group.indexes()))
         .collect();
     service.describe(move || {
-        let lacks = |(name, index): &(String, Arc<SpoolIndex>)| {
-            let bytes = index.unacknowledged().values().map(|lacks| lacks.bytes).max();
-            format!("{name}: {} bytes spooled and not acknowledged", bytes.unwrap_or(0))
+        let lacks = |(name, indexes): &(String, Vec<Arc<SpoolIndex>>)| {
+            let most = |index: &Arc<SpoolIndex>| index.unacknowledged().values().map(|lacks| lacks.bytes).max();
+            let bytes: u64 = indexes.iter().filter_map(most).sum();
+            format!("{name}: {bytes} bytes spooled and not acknowledged")
         };
         groups.iter().map(lacks).collect::<Vec<_>>().join("; ")
     });
@@ -255,6 +275,7 @@ fn start_group(
         spool,
         rings,
         inherited,
+        older,
     } = group;
     let name = place.group.clone();
     let (index, identity, report) = (
@@ -269,32 +290,23 @@ fn start_group(
         inherited: inherited.drainer,
     };
     workers.push(drainer::thread::spawn(place, rings, spool, around)?);
-    let start_id = fastrand::u64(..);
-    let connections = Arc::new(AtomicU64::new(0));
-    for destination in index.destinations() {
-        let shipper = ShipperOptions {
-            group: name.clone(),
-            destination: destination.clone(),
-            identity,
-            start_id,
-            connections: Arc::clone(&connections),
-            compression: options.compression,
-            batch_bytes: options.batch_bytes,
-            batch_time: options.batch_time,
-        };
-        let mut shipper = Shipper::new(
-            shipper,
-            Arc::clone(&index),
-            recorder.clone(),
-            stop.clone(),
-            on_fatal.clone(),
-        );
+    let routes = Routes {
+        options,
+        group: &name,
+        older: &older,
+        current: (&index, identity),
+        recorder,
+        stop,
+        on_fatal,
+    };
+    for (destination, mut route) in routes.all() {
         let title = format!("ship {name} to {destination}");
-        workers.push(supervise::spawn(&title, stop, recorder, move || shipper.run())?);
+        workers.push(supervise::spawn(&title, stop, recorder, move || route.run())?);
     }
     Ok(Group {
         name,
         index,
+        older: older.spools,
         report,
         awaited: inherited.awaited,
     })
@@ -313,7 +325,7 @@ fn start_syncer(
             let directory = spool_directory(&options.spool, &group.name);
             (
                 group.name.clone(),
-                Arc::clone(&group.index),
+                group.indexes(),
                 Arc::clone(&group.report),
                 directory,
             )
@@ -323,7 +335,11 @@ fn start_syncer(
     supervise::spawn("sync", stop, recorder, move || {
         loop {
             let stopping = stop_again.wait(sync);
-            for (name, index, report, directory) in &groups {
+            for (name, indexes, report, directory) in &groups {
+                let Some((index, older)) = indexes.split_last() else {
+                    continue;
+                };
+                older.iter().for_each(|older| older.delete_delivered());
                 sync_spool(name, index, report, directory, &recorder_again)?;
             }
             if stopping {

@@ -1,6 +1,7 @@
 //! Opening a group: its locks, its spool, who is owed what, and what earlier sessions left that is gone.
 
 use super::inherit::{Inherited, inherit, is_rebuilt};
+use super::older::{self, Older};
 use super::{BatchsendOptions, spool_directory};
 use crate::exit::{ExitStatus, Failure};
 use crate::formats::lock_record::SpoolIdentity;
@@ -23,11 +24,17 @@ pub(super) struct OpenedGroup {
     pub(super) spool: Spool,
     pub(super) rings: RingDirectory,
     pub(super) inherited: Inherited,
+    pub(super) older: Older,
 }
 
 impl OpenedGroup {
-    pub(super) fn index(&self) -> Arc<SpoolIndex> {
-        Arc::clone(self.spool.index())
+    /// Its spools, the present one last, with who they are to receivers.
+    pub(super) fn indexes(&self) -> Vec<(Arc<SpoolIndex>, SpoolIdentity)> {
+        let older = self.older.spools.iter();
+        let older = older.map(|older| (Arc::clone(&older.index), older.identity));
+        older
+            .chain([(Arc::clone(self.spool.index()), self.spool.identity())])
+            .collect()
     }
 }
 
@@ -65,6 +72,7 @@ pub(super) fn open_group(options: &BatchsendOptions, store: &mut Store, group: &
     let identity = lock
         .raise_epoch(runs.last().copied())
         .map_err(|error| Failure::of(&error))?;
+    let earlier = older::runs_of(&store.stat, group)?;
     let is_rebuilt = is_rebuilt(store, group, &directory, runs.len())?;
     runs.push(identity);
     let owed = owed_to(store, group, &directory, &runs, &options.destinations)?;
@@ -79,13 +87,26 @@ pub(super) fn open_group(options: &BatchsendOptions, store: &mut Store, group: &
             .record_fault(store.session, &directory.display().to_string(), damage, clock::now_db())
             .map_err(|error| database_failure(&error))?;
     }
-    let inherited = inherit(options, store, group, &rings, (&opened.spool, &directory), is_rebuilt)?;
-    Ok(OpenedGroup {
+    let older = older::open(options, store, group, &earlier, identity.sender)?;
+    let inherited = inherit(
+        options,
+        store,
+        group,
+        &rings,
+        (&opened.spool, &directory),
+        &older,
+        is_rebuilt,
+    )?;
+    let group = OpenedGroup {
         place,
         spool: opened.spool,
         rings,
         inherited,
-    })
+        older,
+    };
+    let indexes: Vec<_> = group.indexes().into_iter().map(|(index, _)| index).collect();
+    SpoolIndex::join(&indexes, !group.older.obstacles.is_empty());
+    Ok(group)
 }
 
 /// What the spool in `directory` may take.
@@ -142,7 +163,7 @@ fn owed_to(
     Ok(owed)
 }
 
-fn spool_failure(error: &SpoolError) -> Failure {
+pub(super) fn spool_failure(error: &SpoolError) -> Failure {
     match error {
         SpoolError::Lock(error) => lock_failure(error),
         other => Failure::of(other),

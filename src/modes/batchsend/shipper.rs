@@ -1,9 +1,12 @@
-//! A shipper: carries the spool of one group to one destination, over one connection at a time.
+//! A shipper: carries a spool of one group to one destination, over one connection at a time. A [`Route`] has several follow each other.
 //!
 //! It owns nothing durable. Each connection begins with what the receiver says it has, walks the spool from its first segment that is still needed, and
 //! sends what is missing. A destination that is down is tried again and again, with growing, jittered pauses; it delays no other.
 
 mod connection;
+mod route;
+
+pub use route::Route;
 
 use crate::formats::codec::Compression;
 use crate::formats::frame::{self, FrameHeader, Kind};
@@ -20,8 +23,10 @@ use crate::stages::ship::Ship;
 use crate::stages::spool::{SpoolIndex, Watch};
 use connection::Connection;
 use crossbeam::channel::{Receiver, Sender, bounded};
+use hog_ring::mutant;
 use hogstat::SenderStatus;
 use std::net::Shutdown;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -38,8 +43,12 @@ pub struct ShipperOptions {
     pub group: String,
     /// `HOST:PORT`.
     pub destination: String,
+    /// The spool's directory.
+    pub directory: PathBuf,
     /// The spool's uuid and run.
     pub identity: SpoolIdentity,
+    /// It is done once the destination has what the runs up to this one spooled; without this it never is.
+    pub up_to: Option<u64>,
     /// The random number of this run.
     pub start_id: u64,
     /// Counts the connections of this run, over all destinations.
@@ -67,6 +76,8 @@ enum Ended {
     Protocol(String),
     #[error("{0}")]
     Spool(#[from] SegmentError),
+    #[error("an older spool has more for it")]
+    OlderFirst,
 }
 
 /// What the receiver says.
@@ -80,12 +91,15 @@ enum Said {
 pub struct Shipper {
     options: ShipperOptions,
     index: Arc<SpoolIndex>,
+    /// What must be delivered first: spools, and the last run in each.
+    before: Vec<(Arc<SpoolIndex>, u64)>,
     watch: Arc<Watch>,
     bell: Receiver<()>,
     recorder: Recorder,
     stop: Stop,
     /// Told when the receiver refuses this sender for good.
     on_fatal: Sender<Refused>,
+    was_refused: bool,
 }
 
 impl Shipper {
@@ -102,15 +116,39 @@ impl Shipper {
         Self {
             options,
             index,
+            before: Vec::new(),
             watch,
             bell,
             recorder,
             stop,
             on_fatal,
+            was_refused: false,
         }
     }
 
-    /// Ships until it is time to stop. Says each change of state once.
+    /// Whether the destination has all that this one is to bring.
+    fn is_done(&self) -> bool {
+        let destination = &self.options.destination;
+        self.options
+            .up_to
+            .is_some_and(|run| self.index.has_delivered(destination, run))
+    }
+
+    fn are_those_before_done(&self) -> bool {
+        let destination = &self.options.destination;
+        mutant::on("gap-over-older-backlog")
+            || self
+                .before
+                .iter()
+                .all(|(index, run)| index.has_delivered(destination, *run))
+    }
+
+    /// Counts streams that were taken up in the spools that come first.
+    fn rewinds_before(&self) -> u64 {
+        self.before.iter().map(|(index, _)| index.rewinds()).sum()
+    }
+
+    /// Ships until all is brought, something older is to be brought first, or it is time to stop. Says each change of state once.
     ///
     /// # Errors
     /// When a context cannot be made.
@@ -118,7 +156,7 @@ impl Shipper {
         let ShipperOptions { group, destination, .. } = self.options.clone();
         let mut pause = PAUSE_MIN;
         let mut said_down = false;
-        while !self.stop.is_set() {
+        while !self.stop.is_set() && !self.is_done() && self.are_those_before_done() {
             let (mut welcomed, mut progress) = (false, false);
             let ended = self.connect_and_ship(&mut welcomed, &mut progress);
             if welcomed {
@@ -127,13 +165,23 @@ impl Shipper {
             if progress {
                 pause = PAUSE_MIN;
             }
-            let Err(ended) = ended else { break };
+            let ended = match ended {
+                Ok(()) | Err(Ended::OlderFirst) => break,
+                Err(ended) => ended,
+            };
             if let Ended::Refused(refuse) = &ended
                 && refuse.code.is_final()
             {
                 self.recorder.fault(&destination, &refuse.words);
                 let words = format!("{destination} refuses this spool of group {group}: {}", refuse.words);
-                let _ = self.on_fatal.send(Refused { group, words }); // the process is ending
+                let directory = self.options.directory.clone();
+                let refused = Refused {
+                    group,
+                    directory,
+                    words,
+                };
+                self.was_refused = true;
+                let _ = self.on_fatal.send(refused); // the process is ending
                 return Ok(());
             }
             if !said_down && !self.stop.is_set() {
@@ -148,7 +196,6 @@ impl Shipper {
             }
             pause = (pause * 2).min(PAUSE_MAX);
         }
-        self.recorder.sender_state(&group, &destination, SenderStatus::Closed);
         Ok(())
     }
 

@@ -41,7 +41,7 @@ impl GroupLog for Spool {
     }
 
     fn know_rings(&mut self, rings: HashSet<StreamId>) {
-        self.index().set_rings(rings);
+        self.index().set_rings(&rings);
     }
 
     fn take_up(&mut self, stream: StreamId) {

@@ -45,6 +45,8 @@ pub struct Look<'a> {
     pub rings: Option<&'a Path>,
     /// Its spools.
     pub spools: &'a [SpoolSeen<'a>],
+    /// What stands in the way, as far as it is known.
+    pub obstacles: &'a [String],
     /// The database.
     pub stat: Option<&'a Stat>,
     /// The database knew nothing of these spools: what they hold counts as left by sessions that nobody remembers.
@@ -63,7 +65,10 @@ impl Look<'_> {
                 .map_err(|error| database_failure(&error))?,
             None => Vec::new(),
         };
-        let mut facts = Facts::default();
+        let mut facts = Facts {
+            obstacles: self.obstacles.to_vec(),
+            ..Facts::default()
+        };
         let mut rings = match self.rings {
             Some(directory) => rings_in(directory, &mut facts)?,
             None => HashMap::new(),

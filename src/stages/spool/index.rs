@@ -1,6 +1,7 @@
 //! The account that drainer and shippers share: which segments there are, how far each is whole, which streams lie in it. Who still needs it is
 //! in [`debt`].
 
+mod companions;
 mod debt;
 mod left;
 mod usage;
@@ -9,6 +10,7 @@ pub use debt::Unacknowledged;
 pub use left::OwedRange;
 pub(super) use usage::Victim;
 
+use self::companions::Companions;
 use crate::formats::frame::{FrameHeader, Kind};
 use crate::formats::table::{StreamState, Table};
 use crate::ids::StreamId;
@@ -77,6 +79,8 @@ pub struct SpoolIndex {
     state: Mutex<IndexState>,
     /// Bytes appended since the start: only to wake shippers by.
     appended: AtomicU64,
+    /// The other spools of the group.
+    companions: Mutex<Companions>,
 }
 
 #[derive(Default)]
@@ -86,6 +90,8 @@ struct IndexState {
     owed_to: HashMap<u64, Vec<String>>,
     /// The run of this session.
     epoch: u64,
+    /// Nobody appends to it.
+    is_closed: bool,
     /// Streams that had not ended when this session began.
     continuing: HashSet<StreamId>,
     /// Streams of which earlier runs' frames are not touched.
@@ -200,13 +206,6 @@ impl SpoolIndex {
         self.lock().rings_known
     }
 
-    /// The rings that are there, all of them.
-    pub fn set_rings(&self, rings: HashSet<StreamId>) {
-        let mut state = self.lock();
-        state.rings = rings;
-        state.rings_known = true;
-    }
-
     /// Where the streams of segment `number` end in it, without those that also lie in a segment whose sync failed.
     #[must_use]
     pub fn ends_of(&self, number: u64) -> HashMap<StreamId, u64> {
@@ -250,6 +249,7 @@ impl SpoolIndex {
         Ok(Self {
             state: Mutex::new(state),
             appended: AtomicU64::new(0),
+            companions: Mutex::default(),
         })
     }
 

@@ -3,6 +3,7 @@
 mod left;
 mod recorded;
 mod required;
+mod spools;
 
 use crate::scene::{GROUP, Scene, wait_until};
 use std::collections::BTreeMap;

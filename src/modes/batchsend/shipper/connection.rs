@@ -42,6 +42,8 @@ pub(super) struct Connection<'a> {
     deletions: Option<u64>,
     /// Streams that were taken up when the cursor last began at the start.
     rewinds: u64,
+    /// The same of the legs before this one.
+    rewinds_before: u64,
     /// Something was acknowledged.
     progress: bool,
 }
@@ -50,13 +52,17 @@ impl<'a> Connection<'a> {
     /// A connection that was welcomed.
     pub(super) fn new(shipper: &'a Shipper, stream: TcpStream, ship: Ship) -> Result<Self, Ended> {
         // Before the cursor: what is taken up after this is noticed.
-        let rewinds = shipper.index.rewinds();
+        let (rewinds, rewinds_before) = (shipper.index.rewinds(), shipper.rewinds_before());
+        if !shipper.are_those_before_done() {
+            return Err(Ended::OlderFirst);
+        }
         Ok(Self {
             shipper,
             stream,
             ship,
             rewinds,
-            cursor: Cursor::at_start(Arc::clone(&shipper.index), &shipper.options.destination)?,
+            rewinds_before,
+            cursor: cursor_of(shipper)?,
             parcel: Parcel::default(),
             compressor: Compressor::new(shipper.options.compression)?,
             pending: None,
@@ -94,6 +100,9 @@ impl<'a> Connection<'a> {
             }
             self.rewind_if_asked()?;
             self.forget()?;
+            if self.shipper.is_done() {
+                return Ok(());
+            }
             let seen = self.shipper.index.appended();
             let more = self.fill()?;
             let due = self
@@ -212,6 +221,8 @@ impl<'a> Connection<'a> {
         let header = *frame.header();
         match self.ship.judge(&header) {
             Verdict::Skip => self.cursor.passed(&frame)?,
+            // What is missing may just have been taken up, further up in the spool.
+            Verdict::Ask | Verdict::Hole { .. } if self.rewind_if_asked()? => {}
             Verdict::Ask => {
                 self.send_parcel()?;
                 let (attach, body) = self.attach(header.stream, header.start);
@@ -220,8 +231,6 @@ impl<'a> Connection<'a> {
                 self.awaited = Some((header.stream, Instant::now()));
                 self.pending = Some(frame);
             }
-            // What is missing may just have been taken up, further up in the spool.
-            Verdict::Hole { .. } if self.rewind_if_asked()? => {}
             Verdict::Hole { from } => {
                 self.add_gap(header.stream, from, header.start)?;
                 self.pending = Some(frame);
@@ -276,12 +285,15 @@ impl<'a> Connection<'a> {
 
     /// Goes back to the start of the spool when a stream was taken up that had been left. What was sent is passed over.
     fn rewind_if_asked(&mut self) -> Result<bool, Ended> {
+        if self.shipper.rewinds_before() != self.rewinds_before {
+            return Err(Ended::OlderFirst);
+        }
         let rewinds = self.shipper.index.rewinds();
         let is_asked = rewinds != self.rewinds;
         if is_asked {
             self.rewinds = rewinds;
             self.pending = None;
-            self.cursor = Cursor::at_start(Arc::clone(&self.shipper.index), &self.shipper.options.destination)?;
+            self.cursor = cursor_of(self.shipper)?;
         }
         Ok(is_asked)
     }
@@ -398,4 +410,10 @@ impl<'a> Connection<'a> {
         }
         Ok(())
     }
+}
+
+fn cursor_of(shipper: &Shipper) -> Result<Cursor, Ended> {
+    let up_to = shipper.options.up_to.unwrap_or(u64::MAX);
+    let destination = &shipper.options.destination;
+    Ok(Cursor::at_start(Arc::clone(&shipper.index), destination, up_to)?)
 }

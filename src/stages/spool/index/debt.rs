@@ -99,15 +99,18 @@ impl SpoolIndex {
         self.lock().deletions
     }
 
-    /// Which of `streams` have no frame here and no ring: the receiver may forget them. None before the rings are known.
+    /// Which of `streams` have no frame here or in another spool of the group, and no ring: the receiver may forget them. None before the rings are known.
     #[must_use]
     pub fn forgettable(&self, streams: impl Iterator<Item = StreamId>) -> Vec<StreamId> {
-        let state = self.lock();
-        if state.rings_known {
+        let absent: Vec<StreamId> = {
+            let state = self.lock();
+            if !state.rings_known {
+                return Vec::new();
+            }
             streams.filter(|stream| !state.is_present(*stream)).collect()
-        } else {
-            Vec::new()
-        }
+        };
+        let is_nowhere = |stream: &StreamId| !self.may_lie_elsewhere(*stream);
+        absent.into_iter().filter(is_nowhere).collect()
     }
 
     /// Whether every destination of this session has acknowledged the streams up to `goal`, and everybody all that older sessions left.
@@ -236,6 +239,9 @@ impl IndexState {
     }
 
     pub(super) fn is_explained_without(&self, number: u64) -> bool {
+        if self.is_closed && self.segments.keys().all(|number| *number < self.delivered_below) {
+            return true; // there is nothing left to be explained
+        }
         // From the newest on: it is one of the last that is not synced yet.
         self.segments.range(number + 1..).rev().any(|(_, later)| later.explains)
     }
@@ -244,7 +250,7 @@ impl IndexState {
     pub(super) fn note_delivered(&mut self) {
         let newest = self.segments.keys().next_back().copied();
         while let Some((number, segment)) = self.segments.range(self.delivered_below..).next()
-            && Some(*number) != newest
+            && (self.is_closed || Some(*number) != newest)
             && self.is_delivered(segment)
         {
             (self.delivered_below, self.delivered_bytes) = (number + 1, self.delivered_bytes + segment.len());

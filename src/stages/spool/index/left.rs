@@ -54,10 +54,11 @@ impl SpoolIndex {
 
     /// What was left of `stream` is shipped after all, before anything that is appended after this call.
     pub fn take_up(&self, stream: StreamId) {
-        let mut state = self.lock();
-        if state.left.remove(&stream) {
-            state.rewinds += 1;
+        // The others first: who sees that this one has it sees that they have it too.
+        for index in self.others() {
+            index.lock().take_up(stream);
         }
+        self.lock().take_up(stream);
     }
 
     /// Counts streams that were taken up: whoever walks the spool begins again at its start when this has grown.
@@ -71,11 +72,20 @@ impl SpoolIndex {
     pub fn has_reached(&self, destination: &str, stream: StreamId, position: u64) -> bool {
         let state = self.lock();
         let acked = state.acked.get(destination).and_then(|acked| acked.get(&stream));
-        acked.is_some_and(|acked| *acked >= position) || (state.rings_known && !state.is_present(stream))
+        let is_gone = state.rings_known && !state.is_present(stream);
+        let has_it = acked.is_some_and(|acked| *acked >= position);
+        drop(state);
+        has_it || (is_gone && !self.may_lie_elsewhere(stream))
     }
 }
 
 impl IndexState {
+    fn take_up(&mut self, stream: StreamId) {
+        if self.left.remove(&stream) {
+            self.rewinds += 1;
+        }
+    }
+
     /// Whether anything of `segment` is left untouched.
     pub(super) fn is_left(&self, segment: &SegmentEntry) -> bool {
         segment.epoch != self.epoch && segment.streams.keys().any(|stream| self.left.contains(stream))
