@@ -111,7 +111,7 @@ pub(super) struct BatchsendArgs {
     ///
     /// That is rings whose programs are gone, and what is in the spool and some destination lacks. With `off` both stay as they are, byte for byte, and
     /// a later run delivers them late; only what living programs log goes on, from where it was left. Until then the room of what was left is not freed.
-    /// With `require` the sender does not start while anything is lost for good; a run without it records the loss.
+    /// With `require` the sender does not start while anything is lost for good; `hog recover` says what, and `--abandon` there records the loss.
     ///
     /// The default recovers all that can be, oldest first, beside what is logged meanwhile, and reports what cannot.
     #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]

@@ -12,6 +12,7 @@ mod cat;
 mod demo;
 mod engine;
 mod local;
+mod recover;
 mod refusal;
 mod status;
 mod values;
@@ -58,6 +59,8 @@ enum Mode {
     Verify(verify::VerifyArgs),
     /// Say what a sender or receiver is doing
     Status(status::StatusArgs),
+    /// Say what earlier runs left and a sender would do with it, or settle it by hand
+    Recover(recover::RecoverArgs),
     /// Ship a file on this machine, killing sender and receiver on the way, and compare
     Demo(demo::DemoArgs),
 }
@@ -122,6 +125,7 @@ impl Cli {
             Mode::Cat(args) => args.run(),
             Mode::Verify(args) => args.run(),
             Mode::Status(args) => args.run(),
+            Mode::Recover(args) => args.run(),
             Mode::Demo(args) => args.run(),
         }
     }

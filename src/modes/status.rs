@@ -1,6 +1,6 @@
 //! `hog status`: what a role is doing, from hogstat.db, the rings and the spools. It takes no lock and changes nothing, so it may be asked at any time.
 
-mod backlog;
+pub(super) mod backlog;
 mod recoveries;
 mod text;
 
@@ -206,7 +206,7 @@ pub fn look(options: &StatusOptions) -> Result<Status, Failure> {
 /// How long a role may take to make its database, or to bring it to its version.
 const DATABASE_IS_MADE_WITHIN: Duration = Duration::from_secs(2);
 
-fn open_database(store: &Path) -> Result<Stat, Failure> {
+pub(super) fn open_database(store: &Path) -> Result<Stat, Failure> {
     let deadline = Instant::now() + DATABASE_IS_MADE_WITHIN;
     loop {
         let error = match Stat::open_read_only(&store.join(DATABASE)) {

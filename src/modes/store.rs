@@ -67,6 +67,25 @@ impl Store {
     /// # Errors
     /// When somebody else has the store, or the database is of a newer hog, stays locked or cannot be used; with status 0 when it was to stop.
     pub fn open(directory: &Path, role: Role, stop: &Stop) -> Result<Self, Failure> {
+        Self::open_as(directory, (role, SessionKind::Normal), stop)
+    }
+
+    /// The same for a session of a sender that serves nobody and only settles what earlier ones left. The store must be there.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_to_recover(directory: &Path, stop: &Stop) -> Result<Self, Failure> {
+        if !directory.join(DATABASE).exists() {
+            let words = format!(
+                "{} has no {DATABASE}: nothing has run with this store",
+                directory.display()
+            );
+            return Err(Failure::new(ExitStatus::Failed, words));
+        }
+        Self::open_as(directory, (Role::Batchsend, SessionKind::Recovery), stop)
+    }
+
+    fn open_as(directory: &Path, kind: (Role, SessionKind), stop: &Stop) -> Result<Self, Failure> {
         disk::make_directory(directory).map_err(|error| Failure::of(&error))?;
         let lock = DirectoryLock::take(directory).map_err(|error| lock_failure(&error))?;
         let path = directory.join(DATABASE);
@@ -74,7 +93,7 @@ impl Store {
         let give_up_at = Instant::now() + LOCKED_MAX;
         let mut said = false;
         let (stat, session, was_lost) = loop {
-            let error = match begin(&path, role)? {
+            let error = match begin(&path, kind)? {
                 Ok(begun) => break begun,
                 Err(error) => error,
             };
@@ -117,7 +136,10 @@ pub fn keep_reserve(directory: &Path) {
 }
 
 /// Opens the database and begins a session; says also whether it had to be set aside. The inner error may pass.
-fn begin(path: &Path, role: Role) -> Result<Result<(Stat, SessionId, bool), hogstat::Error>, Failure> {
+fn begin(
+    path: &Path,
+    (role, kind): (Role, SessionKind),
+) -> Result<Result<(Stat, SessionId, bool), hogstat::Error>, Failure> {
     let (mut stat, was_lost) = match open_or_set_aside(path)? {
         Ok(opened) => opened,
         Err(error) => return Ok(Err(error)),
@@ -130,7 +152,7 @@ fn begin(path: &Path, role: Role) -> Result<Result<(Stat, SessionId, bool), hogs
         boot: hog_ring::boot_id().unwrap_or_default(),
         pid,
         process_start: hog_ring::process_start_time(pid).unwrap_or_default(),
-        kind: SessionKind::Normal,
+        kind,
         now: clock::now_db(),
     };
     Ok(stat.begin_session(&session).map(|session| (stat, session, was_lost)))

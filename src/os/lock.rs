@@ -105,6 +105,22 @@ impl DirectoryLock {
     /// # Errors
     /// When the lock file cannot be read, written or synced: the spool must not be shipped then.
     pub fn raise_epoch(&self, known: Option<SpoolIdentity>) -> Result<SpoolIdentity, DiskError> {
+        self.replace_identity(known, |sender| sender)
+    }
+
+    /// Gives the spool another uuid, and a run above all before, and syncs that: from now on it is another sender.
+    ///
+    /// # Errors
+    /// As [`Self::raise_epoch`].
+    pub fn renew_identity(&self, known: Option<SpoolIdentity>) -> Result<SpoolIdentity, DiskError> {
+        self.replace_identity(known, |_| OwnerId::random())
+    }
+
+    fn replace_identity(
+        &self,
+        known: Option<SpoolIdentity>,
+        rename: impl FnOnce(OwnerId) -> OwnerId,
+    ) -> Result<SpoolIdentity, DiskError> {
         let mut bytes = [0; LOCK_FILE_LEN];
         let mut filled = 0;
         while filled < bytes.len() {
@@ -126,7 +142,10 @@ impl DirectoryLock {
             .max()
             .unwrap_or(0)
             + 1;
-        let raised = SpoolIdentity { sender, epoch };
+        let raised = SpoolIdentity {
+            sender: rename(sender),
+            epoch,
+        };
         if filled < bytes.len() {
             rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::empty(), 0, LOCK_FILE_LEN as u64)
                 .map_err(|error| at("allocate", &self.path)(error.into()))?;
@@ -216,6 +235,16 @@ mod tests {
                 .epoch,
             10
         );
+    }
+
+    #[test]
+    fn a_renewed_identity_is_another_sender_with_a_later_run_and_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = DirectoryLock::take(dir.path()).unwrap();
+        let (first, new) = (lock.raise_epoch(None).unwrap(), lock.renew_identity(None).unwrap());
+        assert!(new.sender != first.sender && new.epoch > first.epoch);
+        let next = lock.raise_epoch(Some(first)).unwrap();
+        assert_eq!((next.sender, next.epoch), (new.sender, new.epoch + 1));
     }
 
     #[test]

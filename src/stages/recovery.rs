@@ -1,7 +1,8 @@
 //! Recovery: what becomes of what earlier sessions left, in which order, and how much it is. Decisions only, no IO.
 //!
 //! Earlier sessions leave *regions* (rings that they drained, or should have) and *backlog* (what they spooled, and a destination has not acknowledged).
-//! [`plan`] is told what is known of both and says, in chronological order, what is done with each.
+//! [`plan`] is told what is known of both and says, in chronological order, what is done with each. A sender executes the plan that
+//! `hog recover` prints: it is made by this function for both.
 //!
 //! What holds for every plan: each region has one step at most, older ones first; backlog is shipped or left, never both; what is to be
 //! left untouched ([`Policy::Off`]) has no other step; nothing of a stream whose producer lives is left.
@@ -249,8 +250,9 @@ impl RecoveryPlan {
                 self.left.insert(region.stream);
             }
             Action::Lose => self.losses.push(format!(
-                "the memory of ring {} ({}) is gone; it was drained up to position {from}, and what was logged beyond is lost",
-                region.name, region.path
+                "the memory of ring {} ({}) is gone; it was drained up to position {from}, and what was logged beyond is lost \
+                 (hog recover --abandon {} records that)",
+                region.name, region.path, region.stream
             )),
             _ => {}
         }

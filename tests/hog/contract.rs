@@ -143,6 +143,38 @@ struct Recovery {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Plan {
+    group: String,
+    bytes: u64,
+    steps: Vec<Step>,
+    losses: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Step {
+    action: String,
+    bytes: u64,
+    #[serde(default)]
+    session: Option<i64>,
+    #[serde(default)]
+    spool: Option<String>,
+    #[serde(default)]
+    destination: Option<String>,
+    #[serde(default)]
+    streams: Option<u64>,
+    #[serde(default)]
+    ring: Option<String>,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    path: Option<String>,
+    #[serde(default)]
+    from: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Fault {
     time: String,
     object: String,
@@ -347,6 +379,25 @@ fn recoveries_are_printed_as_described_while_they_last_and_when_they_are_over() 
         recoveries.len() == 2 && recoveries.iter().filter(delivered).count() == 1
     });
     hold::<Recovery>("Recovery of status", &recoveries().iter().collect::<Vec<_>>(), &[]);
+}
+
+#[test]
+fn a_plan_of_recovery_is_printed_as_described() {
+    let scene = Scene::new();
+    let mut sender = scene.sender(&["127.0.0.1:9"]);
+    scene.log(&[&scene.file("input.log", b"line\n")]);
+    wait_until("it is spooled", || {
+        scene
+            .status()
+            .is_some_and(|status| status["groups"][0]["spool_bytes"] != 0)
+    });
+    sender.kill();
+    let (store, mut arguments) = (scene.store(), words(&["recover", "--dry-run", "--format=json", "-m"]));
+    arguments.extend([store.as_os_str(), "--shm-dir".as_ref(), scene.shm_dir().as_os_str()]);
+    let plans = objects(&scene.run("recover", &arguments).output);
+    hold::<Plan>("Plan of recover", &plans.iter().collect::<Vec<_>>(), &[]);
+    let steps = plans[0]["steps"].as_array().unwrap();
+    hold::<Step>("Step of recover", &steps.iter().collect::<Vec<_>>(), &[]);
 }
 
 #[test]

@@ -30,10 +30,12 @@ pub(super) struct Older {
     pub(super) runs: Vec<(Uuid, u64)>,
 }
 
-/// The last run of each spool other than `current` that may still hold something, oldest first.
-pub(crate) fn others(runs: &[SpoolRun], current: Uuid) -> Vec<&SpoolRun> {
+/// The last run of each spool other than `current`, in its directory, that may still hold something, oldest first. A spool that was in the
+/// directory of the present one is that one by another name, or is gone.
+pub(crate) fn others<'a>(runs: &'a [SpoolRun], (current, directory): (Uuid, &Path)) -> Vec<&'a SpoolRun> {
+    let is_other = |run: &&SpoolRun| run.sender != current && Path::new(&run.directory) != directory;
     let mut last: Vec<&SpoolRun> = Vec::new();
-    for run in runs.iter().filter(|run| run.sender != current && !run.emptied) {
+    for run in runs.iter().filter(is_other).filter(|run| !run.emptied) {
         last.retain(|known| known.sender != run.sender);
         last.push(run);
     }
@@ -46,13 +48,13 @@ pub(super) fn open(
     store: &mut Store,
     group: &str,
     runs: &[SpoolRun],
-    current: OwnerId,
+    (current, directory): (OwnerId, &Path),
 ) -> Result<Older, Failure> {
     let mut older = Older {
         runs: runs.iter().map(|run| (run.sender, run.epoch)).collect(),
         ..Older::default()
     };
-    for run in others(runs, current.0) {
+    for run in others(runs, (current.0, directory)) {
         let directory = Path::new(&run.directory);
         match take(directory, run.sender) {
             Err(words) => {

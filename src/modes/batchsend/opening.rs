@@ -63,8 +63,10 @@ pub(super) fn open_group(options: &BatchsendOptions, store: &mut Store, group: &
     if let Some(words) = Spool::refusal_in(&directory).map_err(|error| Failure::of(&error))? {
         let path = directory.join(REFUSED);
         let words = format!(
-            "{words} (noted in {}): give this sender another spool directory",
-            path.display()
+            "{words} (noted in {}): give this sender another spool directory, or this spool another identity (hog recover \
+             --new-identity {})",
+            path.display(),
+            directory.display()
         );
         return Err(Failure::new(ExitStatus::Unsafe, words));
     }
@@ -87,7 +89,7 @@ pub(super) fn open_group(options: &BatchsendOptions, store: &mut Store, group: &
             .record_fault(store.session, &directory.display().to_string(), damage, clock::now_db())
             .map_err(|error| database_failure(&error))?;
     }
-    let older = older::open(options, store, group, &earlier, identity.sender)?;
+    let older = older::open(options, store, group, &earlier, (identity.sender, &directory))?;
     let inherited = inherit(
         options,
         store,

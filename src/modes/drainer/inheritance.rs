@@ -45,7 +45,7 @@ impl<L: GroupLog> Drainer<L> {
         }
         let (from, tail) = (ring.drained, ring.tail_hint());
         if tail > from {
-            let words = format!("positions {from} to {tail} were given up by a person");
+            let words = format!("positions {from} to {tail} were given up by hog recover --abandon");
             self.lose(stream, from, tail, GapReason::Abandoned, &words);
         }
     }

@@ -11,7 +11,7 @@ use std::path::Path;
 use uuid::Uuid;
 
 /// The index of the spool in `directory`, with what the database knows of it. `named` are the destinations of runs that it does not know.
-pub(super) fn index_of(
+pub(in crate::modes) fn index_of(
     stat: &Stat,
     directory: &Path,
     (sender, epoch): (Uuid, u64),
@@ -40,7 +40,7 @@ pub(super) fn add_others(
     let runs = stat
         .spool_runs(&spool.group)
         .map_err(|error| database_failure(&error))?;
-    for run in older::others(&runs, spool.sender) {
+    for run in older::others(&runs, (spool.sender, Path::new(&spool.directory))) {
         let directory = Path::new(&run.directory);
         if !directory.is_dir() {
             continue; // the sender has said so

@@ -100,7 +100,7 @@ fn a_ring_that_is_gone_is_lost_beyond_what_any_spool_or_note_says() {
             ..
         }]
     ));
-    assert!(planned.losses[0].contains("position 96"));
+    assert!(planned.losses[0].contains("position 96") && planned.losses[0].contains("--abandon"));
     let unsure = Facts {
         saw_all_rings: false,
         ..seen(vec![gone.clone()], vec![])

@@ -1,11 +1,13 @@
 //! What one run leaves and the next finds: recovered, recorded, left alone, refused or given up.
 
+mod by_hand;
 mod left;
 mod recorded;
 mod required;
 mod spools;
 
-use crate::scene::{GROUP, Scene, wait_until};
+use crate::roles::Finished;
+use crate::scene::{GROUP, Scene, wait_until, words};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +34,15 @@ fn contents(directories: &[&Path]) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 impl Scene {
+    /// Runs `hog recover` on the sender's store.
+    fn recover(&self, arguments: &[&str]) -> Finished {
+        let (store, mut all) = (self.store(), words(&["recover", "-m"]));
+        all.push(store.as_os_str());
+        all.extend(words(arguments));
+        all.extend(["--shm-dir".as_ref(), self.shm_dir().as_os_str()]);
+        self.run("recover", &all)
+    }
+
     /// Waits until nothing is in a ring alone.
     fn wait_spooled(&self) {
         wait_until("all is in the spool", || {
