@@ -31,11 +31,17 @@ _hog() {
             hog,engine)
                 cmd="hog__subcmd__engine"
                 ;;
+            hog,gc)
+                cmd="hog__subcmd__gc"
+                ;;
             hog,help)
                 cmd="hog__subcmd__help"
                 ;;
             hog,local)
                 cmd="hog__subcmd__local"
+                ;;
+            hog,recover)
+                cmd="hog__subcmd__recover"
                 ;;
             hog,status)
                 cmd="hog__subcmd__status"
@@ -58,11 +64,17 @@ _hog() {
             hog__subcmd__help,engine)
                 cmd="hog__subcmd__help__subcmd__engine"
                 ;;
+            hog__subcmd__help,gc)
+                cmd="hog__subcmd__help__subcmd__gc"
+                ;;
             hog__subcmd__help,help)
                 cmd="hog__subcmd__help__subcmd__help"
                 ;;
             hog__subcmd__help,local)
                 cmd="hog__subcmd__help__subcmd__local"
+                ;;
+            hog__subcmd__help,recover)
+                cmd="hog__subcmd__help__subcmd__recover"
                 ;;
             hog__subcmd__help,status)
                 cmd="hog__subcmd__help__subcmd__status"
@@ -77,7 +89,7 @@ _hog() {
 
     case "${cmd}" in
         hog)
-            opts="-q -h -V --quiet --help --version engine batchsend batchrecv local cat verify status demo help"
+            opts="-q -h -V --quiet --help --version engine batchsend batchrecv local cat verify status recover gc demo help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -312,8 +324,46 @@ _hog() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        hog__subcmd__gc)
+            opts="-g -m -q -h -V --group --dry-run --older-than --force --store-dir --shm-dir --quiet --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --group)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -g)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --older-than)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -m)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --shm-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         hog__subcmd__help)
-            opts="engine batchsend batchrecv local cat verify status demo help"
+            opts="engine batchsend batchrecv local cat verify status recover gc demo help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -396,6 +446,20 @@ _hog() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        hog__subcmd__help__subcmd__gc)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         hog__subcmd__help__subcmd__help)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -411,6 +475,20 @@ _hog() {
             return 0
             ;;
         hog__subcmd__help__subcmd__local)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hog__subcmd__help__subcmd__recover)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -492,6 +570,48 @@ _hog() {
                     return 0
                     ;;
                 --shm-group)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hog__subcmd__recover)
+            opts="-m -q -h -V --dry-run --abandon --forget --new-identity --store-dir --format --shm-dir --quiet --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --abandon)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --forget)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --new-identity)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -m)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --shm-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -34,6 +34,8 @@ complete -c hog -n "__fish_hog_needs_command" -f -a "local" -d 'Drain rings stra
 complete -c hog -n "__fish_hog_needs_command" -f -a "cat" -d 'Print the records of archives and spools'
 complete -c hog -n "__fish_hog_needs_command" -f -a "verify" -d 'Check archives and spools, byte by byte'
 complete -c hog -n "__fish_hog_needs_command" -f -a "status" -d 'Say what a sender or receiver is doing'
+complete -c hog -n "__fish_hog_needs_command" -f -a "recover" -d 'Say what earlier runs left and a sender would do with it, or settle it by hand'
+complete -c hog -n "__fish_hog_needs_command" -f -a "gc" -d 'Take away what nobody will come for'
 complete -c hog -n "__fish_hog_needs_command" -f -a "demo" -d 'Ship a file on this machine, killing sender and receiver on the way, and compare'
 complete -c hog -n "__fish_hog_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c hog -n "__fish_hog_using_subcommand engine" -s g -l group -d 'The group to log to' -r
@@ -115,16 +117,38 @@ complete -c hog -n "__fish_hog_using_subcommand status" -l shm-dir -d 'Where rin
 complete -c hog -n "__fish_hog_using_subcommand status" -s q -l quiet -d 'Say less: -q only warnings, -qq only errors'
 complete -c hog -n "__fish_hog_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hog -n "__fish_hog_using_subcommand status" -s V -l version -d 'Print version'
+complete -c hog -n "__fish_hog_using_subcommand recover" -l abandon -d 'Give up a destination (HOST:PORT) or a ring (its uuid); may be repeated' -r
+complete -c hog -n "__fish_hog_using_subcommand recover" -l forget -d 'Forget what a destination has acknowledged; may be repeated' -r
+complete -c hog -n "__fish_hog_using_subcommand recover" -l new-identity -d 'Make the spool in this directory another sender' -r -F
+complete -c hog -n "__fish_hog_using_subcommand recover" -s m -l store-dir -d 'The store of the sender' -r -F
+complete -c hog -n "__fish_hog_using_subcommand recover" -l format -d 'How to print what would be done' -r -f -a "text\t'For people'
+json\t'One JSON object a group'"
+complete -c hog -n "__fish_hog_using_subcommand recover" -l shm-dir -d 'Where rings are; it must be tmpfs' -r -F
+complete -c hog -n "__fish_hog_using_subcommand recover" -l dry-run -d 'Say what a sender would do with what earlier runs left'
+complete -c hog -n "__fish_hog_using_subcommand recover" -s q -l quiet -d 'Say less: -q only warnings, -qq only errors'
+complete -c hog -n "__fish_hog_using_subcommand recover" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hog -n "__fish_hog_using_subcommand recover" -s V -l version -d 'Print version'
+complete -c hog -n "__fish_hog_using_subcommand gc" -s g -l group -d 'A group to look at; may be repeated' -r
+complete -c hog -n "__fish_hog_using_subcommand gc" -l older-than -d 'Pass over what is younger than this' -r
+complete -c hog -n "__fish_hog_using_subcommand gc" -s m -l store-dir -d 'A store of an engine or a sender; may be repeated' -r -F
+complete -c hog -n "__fish_hog_using_subcommand gc" -l shm-dir -d 'Where rings are; it must be tmpfs' -r -F
+complete -c hog -n "__fish_hog_using_subcommand gc" -l dry-run -d 'Say what would be done, and do nothing'
+complete -c hog -n "__fish_hog_using_subcommand gc" -l force -d 'Also what somebody may still come for'
+complete -c hog -n "__fish_hog_using_subcommand gc" -s q -l quiet -d 'Say less: -q only warnings, -qq only errors'
+complete -c hog -n "__fish_hog_using_subcommand gc" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hog -n "__fish_hog_using_subcommand gc" -s V -l version -d 'Print version'
 complete -c hog -n "__fish_hog_using_subcommand demo" -l shm-dir -d 'Where rings are; it must be tmpfs' -r -F
 complete -c hog -n "__fish_hog_using_subcommand demo" -s q -l quiet -d 'Say less: -q only warnings, -qq only errors'
 complete -c hog -n "__fish_hog_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hog -n "__fish_hog_using_subcommand demo" -s V -l version -d 'Print version'
-complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status demo help" -f -a "engine" -d 'Log each line of files or of stdin as a record'
-complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status demo help" -f -a "batchsend" -d 'Drain rings into a spool and ship it'
-complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status demo help" -f -a "batchrecv" -d 'Receive what is shipped and store it'
-complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status demo help" -f -a "local" -d 'Drain rings straight into an archive on this host'
-complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status demo help" -f -a "cat" -d 'Print the records of archives and spools'
-complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status demo help" -f -a "verify" -d 'Check archives and spools, byte by byte'
-complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status demo help" -f -a "status" -d 'Say what a sender or receiver is doing'
-complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status demo help" -f -a "demo" -d 'Ship a file on this machine, killing sender and receiver on the way, and compare'
-complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status demo help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status recover gc demo help" -f -a "engine" -d 'Log each line of files or of stdin as a record'
+complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status recover gc demo help" -f -a "batchsend" -d 'Drain rings into a spool and ship it'
+complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status recover gc demo help" -f -a "batchrecv" -d 'Receive what is shipped and store it'
+complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status recover gc demo help" -f -a "local" -d 'Drain rings straight into an archive on this host'
+complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status recover gc demo help" -f -a "cat" -d 'Print the records of archives and spools'
+complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status recover gc demo help" -f -a "verify" -d 'Check archives and spools, byte by byte'
+complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status recover gc demo help" -f -a "status" -d 'Say what a sender or receiver is doing'
+complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status recover gc demo help" -f -a "recover" -d 'Say what earlier runs left and a sender would do with it, or settle it by hand'
+complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status recover gc demo help" -f -a "gc" -d 'Take away what nobody will come for'
+complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status recover gc demo help" -f -a "demo" -d 'Ship a file on this machine, killing sender and receiver on the way, and compare'
+complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status recover gc demo help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -11,6 +11,7 @@ mod batchsend;
 mod cat;
 mod demo;
 mod engine;
+mod gc;
 mod local;
 mod recover;
 mod refusal;
@@ -60,7 +61,10 @@ enum Mode {
     /// Say what a sender or receiver is doing
     Status(status::StatusArgs),
     /// Say what earlier runs left and a sender would do with it, or settle it by hand
+    #[command(override_usage = "hog recover [OPTIONS] <--dry-run|--abandon|--forget|--new-identity>")]
     Recover(recover::RecoverArgs),
+    /// Take away what nobody will come for
+    Gc(gc::GcArgs),
     /// Ship a file on this machine, killing sender and receiver on the way, and compare
     Demo(demo::DemoArgs),
 }
@@ -126,6 +130,7 @@ impl Cli {
             Mode::Verify(args) => args.run(),
             Mode::Status(args) => args.run(),
             Mode::Recover(args) => args.run(),
+            Mode::Gc(args) => args.run(),
             Mode::Demo(args) => args.run(),
         }
     }

@@ -20,17 +20,23 @@ pub(super) struct RecoverArgs {
     ///
     /// A destination gets nothing more of what was drained up to now, and its segments are freed. Of a ring, what it still holds is given up: a GAP stands for it,
     /// and a ring whose memory is gone is no obstacle any more. No sender may run with this store.
+    ///
+    /// The default gives nothing up: only a person can say that records are not wanted.
     #[arg(long, value_name = "DEST|REGION", value_parser = given)]
     abandon: Vec<Given>,
     /// Forget what a destination has acknowledged; may be repeated
     ///
     /// For a receiver that lost its archive: what the store notes of it is not believed any more. The sender resends by itself what its spool still has. No
     /// sender may run with this store.
+    ///
+    /// The default believes what was noted, which is what status reports from.
     #[arg(long, value_name = "HOST:PORT", value_parser = destination)]
     forget: Vec<String>,
     /// Make the spool in this directory another sender
     ///
     /// For a spool that was copied or restored, and that a receiver refused (exit 6). It is shipped again then. What may be stored twice is said.
+    ///
+    /// The default leaves spools who they are, for a receiver knows by it what it has of them.
     #[arg(long, value_name = "SPOOL")]
     new_identity: Option<PathBuf>,
     /// The store of the sender

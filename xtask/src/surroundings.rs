@@ -22,6 +22,8 @@ pub const ALL_MODES: &[&str] = &[
     "cat",
     "verify",
     "status",
+    "recover",
+    "gc",
     "demo",
 ];
 
@@ -29,7 +31,7 @@ pub const ALL_MODES: &[&str] = &[
 pub const FILES: &[Entry] = &[
     Entry {
         name: "/dev/shm/hog/GROUP/*.ring",
-        modes: &["engine", "batchsend", "local", "status"],
+        modes: &["engine", "batchsend", "local", "status", "recover", "gc"],
         words: "Rings: one for each thread that logs, or for each file of an engine. They outlive their process, and are gone with a reboot. \
                 `--shm-dir` puts `hog` elsewhere, on tmpfs. When the last session of an ordinary user ends, systemd-logind deletes the rings that he \
                 owns, drained or not, unless he lingers (`loginctl enable-linger USER`) or `/etc/systemd/logind.conf` says `RemoveIPC=no`. System users \
@@ -42,7 +44,7 @@ pub const FILES: &[Entry] = &[
     },
     Entry {
         name: "/var/lib/hog/spool/GROUP/seg-*.hog",
-        modes: &["batchsend", "cat", "verify", "status"],
+        modes: &["batchsend", "cat", "verify", "status", "recover", "gc"],
         words: "The sender's spool: segments, deleted once every destination acknowledged them, but for the last. `-d` of `batchsend` names another \
                 directory. Never copy a spool, and never restore an old one: to its receivers it is the same sender.",
     },
@@ -53,7 +55,7 @@ pub const FILES: &[Entry] = &[
     },
     Entry {
         name: "/var/lib/hog/batchsend/hogstat.db",
-        modes: &["batchsend", "status"],
+        modes: &["batchsend", "status", "recover", "gc"],
         words: "A sender's sessions, rings, destinations, acknowledgements and faults: an SQLite database. `-m` names another directory.",
     },
     Entry {
@@ -84,7 +86,7 @@ pub const FILES: &[Entry] = &[
 pub const ENVIRONMENT: &[Entry] = &[
     Entry {
         name: "HOBBES_STORE_DIR",
-        modes: &["batchsend", "batchrecv", "local", "status"],
+        modes: &["batchsend", "batchrecv", "local", "status", "recover", "gc"],
         words: "The store where `-m` is not given.",
     },
     Entry {

@@ -1,6 +1,7 @@
 //! What one run leaves and the next finds: recovered, recorded, left alone, refused or given up.
 
 mod by_hand;
+mod gc;
 mod left;
 mod recorded;
 mod required;
