@@ -1,5 +1,6 @@
 //! What one run leaves and the next finds: recovered, recorded, left alone, refused or given up.
 
+mod archives;
 mod by_hand;
 mod gc;
 mod left;

@@ -86,8 +86,25 @@ impl<'a> Connection<'a> {
         let _ = self.stream.shutdown(Shutdown::Both); // it may be gone already
     }
 
+    /// The receiver has less of a stream than it acknowledged: its archive was lost, or is an older one. What the spool still has is sent again, and a GAP
+    /// stands for the rest.
+    fn believe(&self, stream: StreamId, position: u64) {
+        let destination = &self.shipper.options.destination;
+        if let Some(acked) = self.shipper.index.retract(destination, stream, position) {
+            let words = format!(
+                "{destination} has stream {stream} up to position {position}, though it acknowledged it up to {acked}: its archive was lost, \
+                 or restored from an older one"
+            );
+            warn!("group {}: {words}", self.shipper.options.group);
+            self.shipper.recorder.fault(destination, &words);
+        }
+    }
+
     /// Ships until the connection fails or it is time to stop.
     pub(super) fn run(&mut self, hears: &Receiver<Said>) -> Result<(), Ended> {
+        for stream in self.ship.streams() {
+            self.believe(stream, self.ship.has(stream));
+        }
         loop {
             while let Ok(said) = hears.try_recv() {
                 self.hear(said)?;
@@ -171,6 +188,7 @@ impl<'a> Connection<'a> {
             }
             Said::Has(stream, position) => {
                 self.ship.on_has(stream, position);
+                self.believe(stream, position);
                 if self.awaited.is_some_and(|(awaited, _)| awaited == stream) {
                     self.awaited = None;
                 }
@@ -225,7 +243,7 @@ impl<'a> Connection<'a> {
             Verdict::Ask | Verdict::Hole { .. } if self.rewind_if_asked()? => {}
             Verdict::Ask => {
                 self.send_parcel()?;
-                let (attach, body) = self.attach(header.stream, header.start);
+                let (attach, body) = self.attach(header.stream, self.first_held(&header));
                 self.put(&attach, &body)?;
                 self.flush()?;
                 self.awaited = Some((header.stream, Instant::now()));
@@ -281,6 +299,18 @@ impl<'a> Connection<'a> {
             }
         }
         Ok(())
+    }
+
+    /// From where the receiver is to hold a stream that it does not know: from the beginning if it once had what lies before `header` and lost it. A GAP says
+    /// that then.
+    fn first_held(&self, header: &FrameHeader) -> u64 {
+        let destination = &self.shipper.options.destination;
+        let acked = self.shipper.index.acknowledged_position(destination, header.stream);
+        if acked > 0 && acked >= header.start {
+            0
+        } else {
+            header.start
+        }
     }
 
     /// Goes back to the start of the spool when a stream was taken up that had been left. What was sent is passed over.

@@ -66,6 +66,28 @@ impl SpoolIndex {
         state.delete_delivered(clock::now_ns());
     }
 
+    /// Up to where `destination` acknowledged `stream` in this session, as far as that counts still.
+    #[must_use]
+    pub fn acknowledged_position(&self, destination: &str, stream: StreamId) -> u64 {
+        let state = self.lock();
+        let acked = state.acked.get(destination).and_then(|acked| acked.get(&stream));
+        acked.copied().unwrap_or(0)
+    }
+
+    /// `destination` has `stream` only up to `position`, whatever it acknowledged: what is beyond is owed again. Says what it had acknowledged, if
+    /// that was more.
+    pub fn retract(&self, destination: &str, stream: StreamId, position: u64) -> Option<u64> {
+        let mut state = self.lock();
+        let acked = state.acked.get_mut(destination)?.get_mut(&stream)?;
+        let before = std::mem::replace(acked, position.min(*acked));
+        if before <= position {
+            return None;
+        }
+        // What counted as delivered is counted anew.
+        (state.delivered_below, state.delivered_bytes) = (0, 0);
+        Some(before)
+    }
+
     /// Deletes the segments that nobody needs any more.
     pub fn delete_delivered(&self) {
         self.lock().delete_delivered(clock::now_ns());
@@ -246,7 +268,7 @@ impl IndexState {
         self.segments.range(number + 1..).rev().any(|(_, later)| later.explains)
     }
 
-    /// Looks how far segments were delivered. What was delivered stays so: positions that were acknowledged never shrink.
+    /// Looks how far segments were delivered. What was delivered stays so, unless a receiver turns out to have lost it.
     pub(super) fn note_delivered(&mut self) {
         let newest = self.segments.keys().next_back().copied();
         while let Some((number, segment)) = self.segments.range(self.delivered_below..).next()
