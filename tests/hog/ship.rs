@@ -381,3 +381,19 @@ fn real_logs_arrive() {
     let bytes = zstd::decode_all(file).unwrap();
     ship(&Scene::new(), &bytes);
 }
+
+#[test]
+fn a_sender_that_is_to_drain_and_exit_waits_for_no_batch() {
+    let scene = Scene::new();
+    let receiver = scene.receiver("recv");
+    let bytes = scene.lines(1 << 12);
+    scene.log(&[&scene.file("input.log", &bytes)]);
+    scene
+        .sender_with(
+            &["web"],
+            &[&receiver.address],
+            &["--drain-and-exit", "--batch-time", "1h"],
+        )
+        .succeed();
+    scene.assert_arrived(&receiver, &bytes);
+}

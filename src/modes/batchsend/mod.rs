@@ -76,6 +76,20 @@ pub struct BatchsendOptions {
     pub drain_and_exit: bool,
 }
 
+/// How long a record waits for others at most, where somebody waits for the end.
+const BATCH_TIME_TO_EXIT: Duration = Duration::from_millis(100);
+
+impl BatchsendOptions {
+    /// How long a record may wait for others to leave with.
+    fn batch_time(&self) -> Duration {
+        if self.drain_and_exit {
+            self.batch_time.min(BATCH_TIME_TO_EXIT)
+        } else {
+            self.batch_time
+        }
+    }
+}
+
 /// A receiver that refuses a group's spool for good.
 pub struct Refused {
     /// The group.

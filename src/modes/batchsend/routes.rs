@@ -74,7 +74,7 @@ impl Routes<'_> {
             connections: Arc::clone(&sender.connections),
             compression: self.options.compression,
             batch_bytes: self.options.batch_bytes,
-            batch_time: self.options.batch_time,
+            batch_time: self.options.batch_time(),
         };
         Shipper::new(
             options,
