@@ -91,7 +91,9 @@ impl Scene {
             .prefix("hog-demo-")
             .tempdir_in(&options.shm_dir)?;
         let input = match &options.file {
-            Some(file) => file.canonicalize()?,
+            Some(file) => file
+                .canonicalize()
+                .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", file.display())))?,
             None => make_up(&directory.path().join("input.log"))?,
         };
         Ok(Self {

@@ -159,7 +159,12 @@ pub fn run(options: &StatusOptions) -> Result<ExitStatus, Failure> {
         StatusFormat::Text => text::of(&status),
     };
     match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => return Err(Failure::of(&error)),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            return Err(Failure::new(
+                ExitStatus::Failed,
+                format!("cannot write the output: {error}"),
+            ));
+        }
         _ => {}
     }
     Ok(if status.running.is_some() {

@@ -4,6 +4,7 @@ use crate::scene::{GROUP, Scene, wait_until, words};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
+use std::process::Command;
 
 /// Command lines, and what is said of each.
 const LINES: &[(&[&str], &[&str])] = &[
@@ -236,10 +237,31 @@ fn an_input_that_cannot_be_read_ends_the_engine_before_it_logs_anything() {
 }
 
 #[test]
+fn an_output_that_takes_nothing_is_named() {
+    let scene = Scene::new();
+    let receiver = scene.receiver("recv");
+    let _sender = scene.sender(&[&receiver.address]);
+    wait_until("the sender runs", || scene.status().is_some());
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let ended = Command::new(env!("CARGO_BIN_EXE_hog"))
+        .args(["status", "-m"])
+        .arg(scene.store())
+        .stdout(full)
+        .output()
+        .unwrap();
+    let words = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{words}");
+    assert!(
+        words.starts_with("hog: cannot write the output: No space left"),
+        "{words}"
+    );
+}
+
+#[test]
 fn a_path_that_is_not_there_ends_its_readers() {
     let scene = Scene::new();
     let missing = scene.path("miss\ning");
-    for mode in ["cat", "verify"] {
+    for mode in ["cat", "verify", "demo"] {
         scene
             .run(mode, &[OsStr::new(mode), missing.as_os_str()])
             .assert_refused(1, &["miss\\ning", "No such file"]);
