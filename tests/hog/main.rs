@@ -5,6 +5,7 @@
 //! `HOG_TEST_SEED=N` draws them again.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod archive_disk;
 mod arrived;
 mod backlog;
 mod bad_input;

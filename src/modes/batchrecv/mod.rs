@@ -208,11 +208,11 @@ fn serve(
             .spawn(move || {
                 let _slot = slot;
                 if let Err(error) = handle(stream, remote, token, &groups, &recorder, &stop) {
-                    warn!("connection from {remote}: {error}");
+                    warn!("connection from {remote}: {}", chain(&error));
                 }
             });
         if let Err(error) = spawned {
-            warn!("cannot serve {remote}: {error}");
+            warn!("cannot serve {remote}: {}", chain(&error));
         }
     }
     Ok(())

@@ -69,11 +69,9 @@ fn a_destination_that_is_given_up_holds_nothing_up_any_more() {
     assert_eq!(unknown.code, Some(1), "{}", unknown.words);
     // Its recovery has begun, and is over with this.
     let mut sender = scene.sender(&[NOBODY, &receiver.address]);
-    wait_until("it is recovered", || {
-        scene
-            .database()
-            .unfinished_recoveries(GROUP)
-            .is_ok_and(|begun| !begun.is_empty())
+    wait_until("its recovery has begun", || {
+        let overview = scene.database().overview();
+        overview.is_ok_and(|overview| overview.recoveries.iter().any(|one| one.address == NOBODY))
     });
     sender.kill();
     let given_up = scene.recover(&["--abandon", NOBODY]);
