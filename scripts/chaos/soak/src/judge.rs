@@ -53,8 +53,12 @@ impl Verdict {
 /// The part of `hog cat --format json` that counts here.
 #[derive(Deserialize)]
 struct Record<'a> {
+    stream: &'a str,
     #[serde(borrow)]
     text: std::borrow::Cow<'a, str>,
+    /// No newline follows: an engine came to the end of its file while a line was being written. The rest is the stream's next record.
+    #[serde(default)]
+    continued: bool,
 }
 
 /// How far a source has been read.
@@ -78,13 +82,21 @@ pub(crate) fn judge(hog: &Path, directory: &Path, logged: &AllLogged) -> Result<
         .context("start hog cat")?;
     let mut lines = BufReader::with_capacity(1 << 20, cat.stdout.take().context("its output")?);
     let mut line = Vec::new();
+    let mut begun: HashMap<String, String> = HashMap::new();
     while lines.read_until(b'\n', &mut line)? > 0 {
         let record: Record = serde_json::from_slice(&line)?;
-        let mut words = record.text.split(' ');
+        let mut text = begun.remove(record.stream).unwrap_or_default();
+        text.push_str(&record.text);
+        if record.continued {
+            begun.insert(record.stream.to_owned(), text);
+            line.clear();
+            continue;
+        }
+        let mut words = text.split(' ');
         let (Some(source), Some(Ok(run)), Some(Ok(number))) =
             (words.next(), words.next().map(str::parse), words.next().map(str::parse))
         else {
-            bail!("a record that nobody logged: {}", record.text);
+            bail!("a record that nobody logged: {text}");
         };
         if !places.contains_key(source) {
             places.insert(source.to_owned(), Place::default());
