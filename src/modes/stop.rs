@@ -1,6 +1,6 @@
 //! Ending in order: SIGTERM and SIGINT set a flag that every loop looks at.
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -29,6 +29,8 @@ impl Stop {
             signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop.flag))?;
             signal_hook::flag::register(signal, Arc::clone(&stop.flag))?;
         }
+        // A limit on the size of files is to fail the write, as a full disk does, and not to end the process.
+        signal_hook::flag::register(SIGXFSZ, Arc::default())?;
         Ok(stop)
     }
 

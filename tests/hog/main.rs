@@ -15,6 +15,7 @@ mod database;
 mod ended;
 mod events;
 mod faults;
+mod file_limit;
 mod follow;
 mod follow_growth;
 mod follow_kill;
