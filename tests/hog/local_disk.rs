@@ -109,7 +109,7 @@ fn what_a_failed_sync_leaves_in_doubt_is_written_to_a_new_segment() {
         return;
     };
     let more = scene.lines(3 << 20);
-    scene.log(&[&scene.file("more.log", &more)]);
+    let engine = scene.engine(&[&scene.file("more.log", &more)]); // it waits where the sync fails before all is drained
     bytes.extend(more);
     wait_until("a sync has failed, and that of the new segment", || {
         local.words().contains("cannot sync") && local.words().contains("trying again")
@@ -117,6 +117,7 @@ fn what_a_failed_sync_leaves_in_doubt_is_written_to_a_new_segment() {
     let status = scene.status_in(&scene.local_store()).unwrap();
     assert!(status["unacked_bytes"].as_u64() > Some(0), "{status}");
     drop(failing);
+    engine.succeed();
     wait_until("what was not synced is in a new segment", || {
         segments(&directory).len() > 1
     });
