@@ -46,20 +46,28 @@ fn each_mutant_of_the_program_is_caught() {
     let unharmed = run("none", MUTANTS[1].1);
     assert!(unharmed.status.success(), "without a mutant it must pass: {unharmed:?}");
     let can_trace = !String::from_utf8_lossy(&unharmed.stderr).contains("skipped:");
-    for (mutant, test) in MUTANTS {
-        if test.starts_with("syscalls::") && !can_trace {
-            eprintln!("skipped: {mutant} is noticed only where strace is");
-            continue;
+    // All at once: what a mutant breaks is mostly waited for in vain.
+    std::thread::scope(|scope| {
+        for (mutant, test) in MUTANTS {
+            if test.starts_with("syscalls::") && !can_trace {
+                eprintln!("skipped: {mutant} is noticed only where strace is");
+                continue;
+            }
+            scope.spawn(move || assert_caught(mutant, test));
         }
-        let output = run(mutant, test);
-        let words = String::from_utf8_lossy(&output.stdout);
-        assert!(!output.status.success(), "{mutant} was not caught by {test}");
-        assert!(
-            words.contains("panicked") || words.contains("FAILED"),
-            "{mutant}: {test} failed otherwise: {output:?}"
-        );
-        println!("{mutant}: caught by {test}");
-    }
+    });
+}
+
+/// That `test` fails with `mutant`.
+fn assert_caught(mutant: &str, test: &str) {
+    let output = run(mutant, test);
+    let words = String::from_utf8_lossy(&output.stdout);
+    assert!(!output.status.success(), "{mutant} was not caught by {test}");
+    assert!(
+        words.contains("panicked") || words.contains("FAILED"),
+        "{mutant}: {test} failed otherwise: {output:?}"
+    );
+    println!("{mutant}: caught by {test}");
 }
 
 /// Runs `test` against the program with `mutant`.
