@@ -3,6 +3,7 @@
 
 use hog_ring::{Error, Group, GroupOptions, Resume, RingReader, Statement, Walk, Writer, ring_files, statement};
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use tempfile::TempDir;
 
 static NUMBER: Statement<(u64,)> = statement!("number", "$0");
@@ -58,8 +59,15 @@ fn rings(group: &Group) -> BTreeMap<uuid::Uuid, Vec<u64>> {
     ring_files(group.directory()).unwrap().iter().map(read).collect()
 }
 
+/// Held by each test: what another one's thread locks at the moment of a fork would stay locked in the child for ever.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[test]
 fn child_logs_into_a_ring_of_its_own() {
+    let _alone = alone();
     let (_shm, group) = group();
     let mut writer = group.writer().unwrap();
     writer.log(&NUMBER, (1,)).unwrap();
@@ -80,6 +88,7 @@ fn child_logs_into_a_ring_of_its_own() {
 
 #[test]
 fn child_that_drops_a_writer_touches_nothing() {
+    let _alone = alone();
     let (_shm, group) = group();
     let mut writer = group.writer().unwrap();
     writer.log(&NUMBER, (1,)).unwrap();
@@ -97,6 +106,7 @@ fn child_that_drops_a_writer_touches_nothing() {
 
 #[test]
 fn child_cannot_go_on_with_a_named_ring_or_a_transaction() {
+    let _alone = alone();
     let (_shm, group) = group();
     let mut named = group.named_writer("n", Resume::Auto).unwrap();
     let mut other = group.writer().unwrap();
@@ -116,6 +126,7 @@ fn child_cannot_go_on_with_a_named_ring_or_a_transaction() {
 
 #[test]
 fn lock_does_not_outlive_the_owner_in_its_child() {
+    let _alone = alone();
     let (_shm, group) = group();
     let mut pipe = [0; 2];
     // SAFETY: the array has room for the two descriptors.
