@@ -5,21 +5,26 @@ use crate::roles::{Process, Receiver};
 use crate::scene::{GROUP, Scene, wait_until};
 use std::path::PathBuf;
 
-#[test]
-fn two_groups_of_one_sender_do_not_mix() {
-    let scene = Scene::new();
-    let receiver = scene.receiver("recv");
-    let _sender = scene.sender_with(&["web", "db"], &[&receiver.address], &[]);
+/// Logs to the groups `web` and `db` at once, and says what.
+pub(crate) fn log_to_two_groups(scene: &Scene) -> [(&'static str, Vec<u8>); 2] {
     let logs = ["web", "db"].map(|group| {
         let bytes = scene.lines(2 << 20);
         let input = scene.file(group, &bytes);
         let engine = scene.start(&format!("engine-{group}"), &scene.engine_arguments(group, &[&input]));
         (group, bytes, engine)
     });
-    let logs = logs.map(|(group, bytes, engine)| {
+    logs.map(|(group, bytes, engine)| {
         engine.succeed();
         (group, bytes)
-    });
+    })
+}
+
+#[test]
+fn two_groups_of_one_sender_do_not_mix() {
+    let scene = Scene::new();
+    let receiver = scene.receiver("recv");
+    let _sender = scene.sender_with(&["web", "db"], &[&receiver.address], &[]);
+    let logs = log_to_two_groups(&scene);
     scene.wait_acked();
     for (group, bytes) in logs {
         assert_equal(&scene.raw(&receiver.archive.join(group)), &bytes);

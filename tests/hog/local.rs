@@ -1,6 +1,7 @@
 //! One host: rings straight to an archive, under the same promise and the same locks as with a network in between.
 
 use crate::arrived::{assert_equal, assert_stored_once, segments};
+use crate::groups::log_to_two_groups;
 use crate::roles::{Finished, Process};
 use crate::scene::{GROUP, Scene, wait_until, words, words_of};
 use std::ffi::OsString;
@@ -119,16 +120,7 @@ fn run_after_run_is_in_the_archive_in_order_though_local_is_killed() {
 fn two_groups_of_one_local_do_not_mix() {
     let scene = Scene::new();
     let _local = scene.start("local", &words_of(&scene.local_arguments(&["web", "db"], NAME, &[])));
-    let logs = ["web", "db"].map(|group| {
-        let bytes = scene.lines(2 << 20);
-        let input = scene.file(group, &bytes);
-        let engine = scene.start(&format!("engine-{group}"), &scene.engine_arguments(group, &[&input]));
-        (group, bytes, engine)
-    });
-    let logs = logs.map(|(group, bytes, engine)| {
-        engine.succeed();
-        (group, bytes)
-    });
+    let logs = log_to_two_groups(&scene);
     wait_until("the local knows both groups", || {
         let status = scene.status_in(&scene.local_store());
         status.is_some_and(|status| status["groups"].as_array().unwrap().len() == 2)

@@ -54,25 +54,12 @@ fn a_second_receiver_names_the_first_whatever_they_share() {
 }
 
 #[test]
-fn rings_are_refused_where_no_tmpfs_is() {
+fn an_engine_is_refused_where_no_tmpfs_is() {
     let scene = Scene::new();
     let input = scene.file("input.log", b"line\n");
     let mut engine = words(&["engine", "-g", GROUP, "--shm-dir", "/proc"]);
     engine.push(input.as_os_str());
     scene.run("engine", &engine).assert_refused(6, &["/proc"]);
-    let (spool, store) = (scene.path("spool"), scene.store());
-    let mut sender = words(&[
-        "batchsend",
-        "-g",
-        GROUP,
-        "--to",
-        "127.0.0.1:9",
-        "--shm-dir",
-        "/proc",
-        "-d",
-    ]);
-    sender.extend([spool.as_os_str(), OsStr::new("-m"), store.as_os_str()]);
-    scene.run("batchsend", &sender).assert_refused(6, &["/proc"]);
 }
 
 #[test]

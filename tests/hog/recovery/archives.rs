@@ -3,7 +3,7 @@
 use super::by_hand::copy;
 use crate::roles::Receiver;
 use crate::scene::{GROUP, Scene, wait_until, words};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What is left of a spool of this size after it was delivered is less than what was logged.
 const BOUNDS: [&str; 2] = ["--spool-max", "8MiB"];
@@ -29,6 +29,18 @@ fn log_around(scene: &Scene, receiver: &mut Receiver, parts: [&[u8]; 3], mut har
         scene.run("cat", &arguments).output.ends_with(b"the end\n")
     });
     sender.words()
+}
+
+/// What is done to an archive that is saved after the first part, and after the second one restored.
+fn restore_after_one_day(saved: PathBuf) -> impl FnMut(usize, &Path) {
+    move |number, archive| match number {
+        0 => copy(archive, &saved),
+        1 => {
+            std::fs::remove_dir_all(archive).unwrap();
+            copy(&saved, archive);
+        }
+        _ => {}
+    }
 }
 
 /// That `raw` is the end of `all`, what a GAP stands for left out, and the last line.
@@ -66,19 +78,11 @@ fn a_receiver_whose_archive_is_that_of_yesterday_gets_what_the_spool_still_has_a
     let scene = Scene::new();
     let (first, second) = (scene.lines(1 << 20), scene.lines(12 << 20));
     let mut receiver = scene.receiver("recv");
-    let saved = scene.path("saved");
     let said = log_around(
         &scene,
         &mut receiver,
         [&first, &second, b""],
-        |number, archive| match number {
-            0 => copy(archive, &saved),
-            1 => {
-                std::fs::remove_dir_all(archive).unwrap();
-                copy(&saved, archive);
-            }
-            _ => {}
-        },
+        restore_after_one_day(scene.path("saved")),
     );
     assert!(said.contains("restored from an older one"), "{said}");
     assert!(said.contains("are in no spool any more"), "{said}");
@@ -92,19 +96,11 @@ fn what_a_restored_archive_lacks_and_the_spool_has_comes_again_and_nothing_is_ma
     let scene = Scene::new();
     let (first, second) = (scene.lines(1 << 18), scene.lines(1 << 18));
     let mut receiver = scene.receiver("recv");
-    let saved = scene.path("saved");
     log_around(
         &scene,
         &mut receiver,
         [&first, &second, b""],
-        |number, archive| match number {
-            0 => copy(archive, &saved),
-            1 => {
-                std::fs::remove_dir_all(archive).unwrap();
-                copy(&saved, archive);
-            }
-            _ => {}
-        },
+        restore_after_one_day(scene.path("saved")),
     );
     scene.assert_arrived(&receiver, &[&first[..], &second, b"the end\n"].concat());
 }
