@@ -4,6 +4,14 @@
 use std::fmt;
 use uuid::Uuid;
 
+fn new_uuid() -> Uuid {
+    #[cfg(feature = "simulation")]
+    if let Some(uuid) = hog_ring::simulation::random_uuid() {
+        return uuid;
+    }
+    Uuid::new_v4()
+}
+
 macro_rules! identity {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -17,7 +25,7 @@ macro_rules! identity {
             /// A new identity that nobody else has.
             #[must_use]
             pub fn random() -> Self {
-                Self(Uuid::new_v4())
+                Self(new_uuid())
             }
 
             /// Its bytes, as in every format.

@@ -16,6 +16,7 @@ use crate::header::{self, Identity};
 use crate::layout::{ADOPTED, CONDEMNED, HEAD, HEADER_AREA, OWNER, OWNER_NAMESPACE, STATE_COPIES, TAIL};
 use crate::owner::{self, Liveness, OwnerWord, Watch};
 use crate::shm::{Mapping, RingMemory};
+use crate::simulation::new_uuid;
 use crate::state::{self, COPY_MAX, Choice};
 use crate::{mutant, sys};
 use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags};
@@ -53,7 +54,7 @@ pub(crate) struct Claim {
 
 /// Makes an unnamed ring.
 pub(crate) fn unnamed(group: &Group) -> Result<Claim, Error> {
-    let uuid = Uuid::new_v4();
+    let uuid = new_uuid();
     let path = group.directory().join(format!("{uuid}.ring"));
     match create(group, uuid, producer_name(), false, &path)? {
         Some(claim) => Ok(claim),
@@ -187,7 +188,7 @@ pub(crate) fn named(group: &Group, name: &str, resume: Resume) -> Result<Claim, 
             if resume == Resume::Require {
                 return Err(Error::NothingToResume { name: name.to_owned() });
             }
-            match create(group, Uuid::new_v4(), name.to_owned(), true, &path)? {
+            match create(group, new_uuid(), name.to_owned(), true, &path)? {
                 Some(claim) => return Ok(claim),
                 None => continue, // Another process made one first; judge that.
             }

@@ -11,13 +11,13 @@ use crate::group::{UNBORN, rename_new};
 use crate::layout::{DOORBELL_CHANGES, DOORBELL_FUTEX, DOORBELL_LEN, DOORBELL_SLEEPING};
 use crate::share::ShmGroup;
 use crate::shm::Mapping;
+use crate::simulation::new_uuid;
 use crate::sys;
 use rustix::fs::{FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::time::Duration;
-use uuid::Uuid;
 
 /// A group's doorbell, for a producer or for the drainer. One thread may sleep on it at a time.
 #[derive(Debug)]
@@ -138,7 +138,7 @@ impl Doorbell {
 /// Makes a doorbell at `path`, unless another process is faster. It is shared before it has its name: nobody who may use it
 /// finds it closed.
 fn make(path: &Path, group: Option<ShmGroup>) -> Result<(), Error> {
-    let temporary = path.with_file_name(format!(".doorbell-{}.{UNBORN}", Uuid::new_v4()));
+    let temporary = path.with_file_name(format!(".doorbell-{}.{UNBORN}", new_uuid()));
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let file = rustix::fs::open(&temporary, flags, Mode::RUSR | Mode::WUSR).map_err(io_error("make", &temporary))?;
     let named = group

@@ -10,6 +10,7 @@ use crate::error::{Error, io_error};
 use crate::header::is_group_name;
 use crate::limits::{CAPACITY_DEFAULT, is_capacity};
 use crate::share::ShmGroup;
+use crate::simulation::new_uuid;
 use crate::sys;
 use crate::writer::Writer;
 use rustix::fs::{Access, CWD, Mode, OFlags, RenameFlags};
@@ -23,7 +24,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 use thiserror::Error;
-use uuid::Uuid;
 
 /// What the kernel calls tmpfs (`TMPFS_MAGIC`).
 const TMPFS: u64 = 0x0102_1994;
@@ -322,7 +322,7 @@ fn make_directories(shm_dir: &Path, group_dir: &Path, shared_with: Option<ShmGro
 
 /// Makes a directory that is shared before it has its name, unless another process is faster.
 fn make_shared_directory(parent: &Path, path: &Path, shared_with: ShmGroup) -> Result<(), Error> {
-    let temporary = parent.join(format!(".{}.{UNBORN}", Uuid::new_v4()));
+    let temporary = parent.join(format!(".{}.{UNBORN}", new_uuid()));
     make_directory(&temporary, Mode::RWXU)?;
     let named = open_directory(&temporary)
         .and_then(|directory| shared_with.share_directory(directory, &temporary))

@@ -53,6 +53,8 @@ pub mod reader;
 pub mod record;
 mod share;
 mod shm;
+#[doc(hidden)]
+pub mod simulation;
 mod state;
 pub mod statement;
 mod sys;

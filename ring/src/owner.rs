@@ -9,6 +9,8 @@
 //! Doubt counts as life: a ring served late is a delay, a living one taken over is damage.
 
 use crate::shm::Mapping;
+#[cfg(feature = "simulation")]
+use crate::simulation;
 use crate::{layout, sys};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::OwnedFd;
@@ -38,8 +40,16 @@ impl OwnerWord {
     /// # Errors
     /// `/proc` cannot be read.
     pub fn of_this_process() -> io::Result<OwnerWord> {
+        #[cfg(feature = "simulation")]
+        if let Some(owner) = simulation::owner() {
+            return Ok(owner);
+        }
         let pid = std::process::id();
-        Ok(OwnerWord(process_start_time(pid)? << PID_BITS | u64::from(pid)))
+        Ok(OwnerWord::of(pid, process_start_time(pid)?))
+    }
+
+    pub(crate) fn of(pid: u32, start_time: u64) -> OwnerWord {
+        OwnerWord(start_time << PID_BITS | u64::from(pid))
     }
 
     /// The owner's pid in its own pid namespace, if there is an owner.
@@ -100,6 +110,10 @@ impl Watch {
         // Relaxed: ordered by the acquire load of the owner. An heir stores it under the ring's lock, before its swap;
         // read between the two it belongs to a ring whose lock is held, and that counts as life.
         let namespace = ring.word64(layout::OWNER_NAMESPACE).load(Ordering::Relaxed);
+        #[cfg(feature = "simulation")]
+        if let Some(dead) = simulation::has_ended(pid, namespace) {
+            return if dead { Liveness::Dead } else { Liveness::Living };
+        }
         let dead = match pid_namespace() {
             Ok(ours) if ours == namespace => self.has_ended(owner, pid),
             Ok(_) => !sys::is_locked_elsewhere(file).unwrap_or(true),
@@ -163,6 +177,10 @@ pub fn process_start_time(pid: u32) -> io::Result<u64> {
 
 /// The inode of this process's pid namespace.
 pub(crate) fn pid_namespace() -> io::Result<u64> {
+    #[cfg(feature = "simulation")]
+    if simulation::is_on() {
+        return Ok(simulation::NAMESPACE);
+    }
     Ok(fs::metadata("/proc/self/ns/pid")?.ino())
 }
 
@@ -171,6 +189,10 @@ pub(crate) fn pid_namespace() -> io::Result<u64> {
 /// # Errors
 /// `/proc` cannot be read.
 pub fn boot_id() -> io::Result<Uuid> {
+    #[cfg(feature = "simulation")]
+    if let Some(boot) = simulation::boot_id() {
+        return Ok(boot);
+    }
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
     Uuid::try_parse(text.trim()).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
@@ -189,6 +211,10 @@ pub(crate) fn realtime_ns() -> u64 {
 
 #[inline]
 fn nanoseconds(clock: rustix::time::ClockId) -> u64 {
+    #[cfg(feature = "simulation")]
+    if let Some(now) = simulation::boottime_ns() {
+        return now;
+    }
     let now = rustix::time::clock_gettime(clock);
     // Neither part is negative unless the clock stands before 1970; then 0 is as good as any.
     let (seconds, rest) = (

@@ -6,9 +6,14 @@
 //! everything after it. A failed or short append leaves the file's accepted length as it was, and is repeated at the same
 //! offset with the same bytes.
 
-use std::fs::{self, File, OpenOptions};
+mod kernel;
+#[cfg(feature = "simulation")]
+pub mod simulated;
+
+use kernel::{Handle, Mode};
+use std::fs;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -50,7 +55,7 @@ pub fn at<'a>(verb: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> D
 /// A file that hog writes from its beginning to its end, once.
 #[derive(Debug)]
 pub struct AppendFile {
-    file: File,
+    file: Handle,
     path: PathBuf,
     failed: AtomicBool,
     /// The kernel tells of a failed writeback once for each open file: of two syncs at once, one would hear nothing of it.
@@ -63,12 +68,7 @@ impl AppendFile {
     /// # Errors
     /// When it cannot be created.
     pub fn create(path: &Path) -> Result<Self, DiskError> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(path)
-            .map_err(at("create", path))?;
+        let file = Handle::open(path, Mode::New).map_err(at("create", path))?;
         Ok(Self {
             file,
             path: path.to_owned(),
@@ -134,7 +134,7 @@ impl AppendFile {
 /// # Errors
 /// When it cannot be opened or synced.
 pub fn sync_file(path: &Path) -> Result<(), DiskError> {
-    File::open(path)
+    Handle::open(path, Mode::Read)
         .and_then(|file| file.sync_data())
         .map_err(at("sync", path))
 }
@@ -144,9 +144,7 @@ pub fn sync_file(path: &Path) -> Result<(), DiskError> {
 /// # Errors
 /// When it cannot be opened or synced.
 pub fn sync_directory(path: &Path) -> Result<(), DiskError> {
-    File::open(path)
-        .and_then(|directory| directory.sync_all())
-        .map_err(at("sync the directory", path))
+    kernel::sync_directory(path).map_err(at("sync the directory", path))
 }
 
 /// Syncs the entries of `directory` and of the directories above it, up to `base`. Whoever made them may have been killed before it did.
@@ -171,15 +169,15 @@ pub fn sync_up_to(directory: &Path, base: &Path) -> Result<(), DiskError> {
 /// # Errors
 /// When one of them cannot be made or synced.
 pub fn make_directory(path: &Path) -> Result<(), DiskError> {
-    if path.is_dir() {
+    if kernel::is_directory(path) {
         return Ok(());
     }
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         make_directory(parent)?;
     }
-    match fs::create_dir(path) {
+    match kernel::make_directory(path) {
         Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && kernel::is_directory(path) => return Ok(()),
         Err(error) => return Err(at("make the directory", path)(error)),
     }
     match path.parent() {
@@ -218,7 +216,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     let file = AppendFile::create(&unfinished)?;
     file.write_at(bytes, 0)?;
     file.sync()?;
-    fs::rename(&unfinished, path).map_err(at("rename to", path))?;
+    kernel::rename(&unfinished, path).map_err(at("rename to", path))?;
     path.parent().map_or(Ok(()), sync_directory)
 }
 
@@ -227,10 +225,10 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
 /// # Errors
 /// When the name is taken, or one of these steps fails.
 pub fn rename_to_new(unfinished: &Path, path: &Path) -> Result<(), DiskError> {
-    if path.symlink_metadata().is_ok() {
+    if kernel::exists(path) {
         return Err(at("rename to", path)(io::ErrorKind::AlreadyExists.into()));
     }
-    fs::rename(unfinished, path).map_err(at("rename to", path))?;
+    kernel::rename(unfinished, path).map_err(at("rename to", path))?;
     path.parent().map_or(Ok(()), sync_directory)
 }
 
@@ -239,7 +237,7 @@ pub fn rename_to_new(unfinished: &Path, path: &Path) -> Result<(), DiskError> {
 /// # Errors
 /// When it cannot be unlinked.
 pub fn unlink(path: &Path) -> Result<bool, DiskError> {
-    match fs::remove_file(path) {
+    match kernel::unlink(path) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(at("delete", path)(error)),
@@ -251,7 +249,7 @@ pub fn unlink(path: &Path) -> Result<bool, DiskError> {
 /// # Errors
 /// When it cannot be renamed; both are then as they were.
 pub fn rename(from: &Path, to: &Path) -> Result<(), DiskError> {
-    fs::rename(from, to).map_err(at("rename to", to))
+    kernel::rename(from, to).map_err(at("rename to", to))
 }
 
 /// Has the disk hold `bytes` for the file `path`, which is made if need be. Where the file system cannot promise room, zeros are written.
@@ -259,13 +257,8 @@ pub fn rename(from: &Path, to: &Path) -> Result<(), DiskError> {
 /// # Errors
 /// When there is no room; the file may be there then, and shorter.
 pub fn allocate(path: &Path, bytes: u64) -> Result<(), DiskError> {
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
-        .map_err(at("make", path))?;
-    match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
+    let file = Handle::open(path, Mode::Keep).map_err(at("make", path))?;
+    match file.allocate(bytes) {
         Err(rustix::io::Errno::OPNOTSUPP) => {
             let zeros = [0; 64 * 1024];
             let mut offset = 0;
@@ -286,8 +279,7 @@ pub fn allocate(path: &Path, bytes: u64) -> Result<(), DiskError> {
 /// # Errors
 /// When the kernel does not say.
 pub fn file_system_bytes(path: &Path) -> Result<u64, DiskError> {
-    let stat = rustix::fs::statvfs(path).map_err(|error| at("look at the file system of", path)(error.into()))?;
-    Ok(stat.f_blocks.saturating_mul(stat.f_frsize))
+    kernel::file_system_bytes(path).map_err(at("look at the file system of", path))
 }
 
 /// The entries of a directory; none if it does not exist.
@@ -295,14 +287,163 @@ pub fn file_system_bytes(path: &Path) -> Result<u64, DiskError> {
 /// # Errors
 /// When it cannot be read.
 pub fn entries(path: &Path) -> Result<Vec<PathBuf>, DiskError> {
-    let read = match fs::read_dir(path) {
-        Ok(read) => read,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(at("list", path)(error)),
+    match kernel::entries(path) {
+        Ok(entries) => Ok(entries),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(at("list", path)(error)),
+    }
+}
+
+/// The whole of a small file; `None` if there is none.
+///
+/// # Errors
+/// When it cannot be read, or is longer than `most` bytes.
+pub fn read_whole(path: &Path, most: usize) -> Result<Option<Vec<u8>>, DiskError> {
+    let file = match ReadFile::open(path) {
+        Ok(file) => file,
+        Err(error) if error.source.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
     };
-    read.map(|entry| entry.map(|entry| entry.path()))
-        .collect::<io::Result<_>>()
-        .map_err(at("list", path))
+    let mut bytes = vec![0; most + 1];
+    let read = file.read_at(&mut bytes, 0)?;
+    if read > most {
+        let words = format!("it is longer than {most} bytes");
+        return Err(at("read", path)(io::Error::other(words)));
+    }
+    bytes.truncate(read);
+    Ok(Some(bytes))
+}
+
+/// A file that is read, and perhaps still written by somebody.
+#[derive(Debug)]
+pub struct ReadFile {
+    file: Handle,
+    path: PathBuf,
+}
+
+impl ReadFile {
+    /// Opens `path`.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn open(path: &Path) -> Result<Self, DiskError> {
+        let file = Handle::open(path, Mode::Read).map_err(at("open", path))?;
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Its path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its present length in bytes.
+    ///
+    /// # Errors
+    /// When the kernel does not say.
+    pub fn len(&self) -> Result<u64, DiskError> {
+        self.file.len().map_err(at("look at", &self.path))
+    }
+
+    /// Whether it holds nothing.
+    ///
+    /// # Errors
+    /// When the kernel does not say.
+    pub fn is_empty(&self) -> Result<bool, DiskError> {
+        self.len().map(|len| len == 0)
+    }
+
+    /// Reads at `offset` until `out` is full or the file ends; says how many bytes.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn read_at(&self, out: &mut [u8], offset: u64) -> Result<usize, DiskError> {
+        read_up_to(&self.file, out, offset).map_err(at("read", &self.path))
+    }
+}
+
+/// A file of fixed length whose parts are replaced in place: a lock file with what is noted in it.
+#[derive(Debug)]
+pub struct NoteFile {
+    file: Handle,
+    path: PathBuf,
+}
+
+impl NoteFile {
+    /// Opens `path`, which is made if it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn open(path: &Path) -> Result<Self, DiskError> {
+        let file = Handle::open(path, Mode::Keep).map_err(at("open", path))?;
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Its path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The descriptor; a simulated file has none.
+    #[must_use]
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.file.as_real().map(AsFd::as_fd)
+    }
+
+    /// Reads at `offset` until `out` is full or the file ends; says how many bytes.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn read_at(&self, out: &mut [u8], offset: u64) -> Result<usize, DiskError> {
+        read_up_to(&self.file, out, offset).map_err(at("read", &self.path))
+    }
+
+    /// Writes all of `bytes` at `offset`.
+    ///
+    /// # Errors
+    /// When the disk refuses; some of them may be written then.
+    pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), DiskError> {
+        self.file.write_all_at(bytes, offset).map_err(at("write", &self.path))
+    }
+
+    /// Has the disk hold its first `bytes`.
+    ///
+    /// # Errors
+    /// When there is no room.
+    pub fn allocate(&self, bytes: u64) -> Result<(), DiskError> {
+        self.file
+            .allocate(bytes)
+            .map_err(|error| at("allocate", &self.path)(error.into()))
+    }
+
+    /// Syncs it, and its entry in its directory.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn sync(&self) -> Result<(), DiskError> {
+        self.file.sync_all().map_err(at("sync", &self.path))?;
+        self.path.parent().map_or(Ok(()), sync_directory)
+    }
+}
+
+fn read_up_to(file: &Handle, out: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < out.len() {
+        match file.read_at(&mut out[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
 }
 
 #[cfg(test)]

@@ -5,12 +5,10 @@
 
 use crate::formats::lock_record::{self, LOCK_FILE_LEN, PID_LEN, SpoolIdentity};
 use crate::ids::OwnerId;
-use crate::os::disk::{self, DiskError, at};
+use crate::os::disk::{self, DiskError, NoteFile, ReadFile, at};
 use rustix::fs::{FlockOperation, flock};
-use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::FileExt;
+use std::fs::File;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use thiserror::Error;
@@ -18,8 +16,7 @@ use thiserror::Error;
 /// A lock that is held until it is dropped.
 #[derive(Debug)]
 pub struct DirectoryLock {
-    file: File,
-    path: PathBuf,
+    file: NoteFile,
 }
 
 /// Why a lock was not had.
@@ -48,16 +45,11 @@ impl DirectoryLock {
     /// When somebody else has it, or the file cannot be made.
     pub fn take(directory: &Path) -> Result<Self, LockError> {
         let path = directory.join("lock");
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(at("open", &path))?;
+        let file = NoteFile::open(&path)?;
         let deadline = Instant::now() + GRACE;
-        loop {
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        // Of a simulated disk all holders are in the hands of whoever simulates.
+        while let Some(descriptor) = file.descriptor() {
+            match flock(descriptor, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => break,
                 Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < deadline => {
                     std::thread::sleep(Duration::from_millis(10));
@@ -65,23 +57,24 @@ impl DirectoryLock {
                 Err(rustix::io::Errno::WOULDBLOCK) => {
                     return Err(LockError::Held {
                         directory: directory.to_owned(),
-                        holder: holder(&file),
+                        holder: holder_in(&path),
                     });
                 }
                 Err(error) => return Err(at("lock", &path)(error.into()).into()),
             }
         }
         let words = format!("{:<width$}\n", std::process::id(), width = PID_LEN - 1);
-        file.write_all_at(words.as_bytes(), 0).map_err(at("write", &path))?;
-        Ok(Self { file, path })
+        file.write_at(words.as_bytes(), 0)?;
+        Ok(Self { file })
     }
 
     /// The pid of the process that holds the lock of `directory`, if one does.
     #[must_use]
     pub fn holder_of(directory: &Path) -> Option<String> {
-        let file = File::open(directory.join("lock")).ok()?;
+        let path = directory.join("lock");
+        let file = File::open(&path).ok()?;
         match flock(&file, FlockOperation::NonBlockingLockShared) {
-            Err(rustix::io::Errno::WOULDBLOCK) => Some(holder(&file)),
+            Err(rustix::io::Errno::WOULDBLOCK) => Some(holder_in(&path)),
             _ => None,
         }
     }
@@ -122,15 +115,7 @@ impl DirectoryLock {
         rename: impl FnOnce(OwnerId) -> OwnerId,
     ) -> Result<SpoolIdentity, DiskError> {
         let mut bytes = [0; LOCK_FILE_LEN];
-        let mut filled = 0;
-        while filled < bytes.len() {
-            match self.file.read_at(&mut bytes[filled..], filled as u64) {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(at("read", &self.path)(error)),
-            }
-        }
+        let filled = self.file.read_at(&mut bytes, 0)?;
         let (stored, at_copy) = SpoolIdentity::newest(&bytes);
         let sender = stored
             .or(known)
@@ -147,41 +132,35 @@ impl DirectoryLock {
             epoch,
         };
         if filled < bytes.len() {
-            rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::empty(), 0, LOCK_FILE_LEN as u64)
-                .map_err(|error| at("allocate", &self.path)(error.into()))?;
+            self.file.allocate(LOCK_FILE_LEN as u64)?;
         }
-        self.file
-            .write_all_at(&raised.encode(), at_copy as u64)
-            .map_err(at("write", &self.path))?;
-        self.file.sync_all().map_err(at("sync", &self.path))?;
-        if let Some(directory) = self.path.parent() {
-            disk::sync_directory(directory)?;
-        }
+        self.file.write_at(&raised.encode(), at_copy as u64)?;
+        self.file.sync()?;
         Ok(raised)
     }
 }
 
-impl AsFd for DirectoryLock {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
-    }
-}
-
 impl DirectoryLock {
+    /// The descriptor that holds the lock; that of a simulated disk is held by none.
+    #[must_use]
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.file.descriptor()
+    }
+
     /// Notes in a spool's lock file, which has its length, what the spool may take. For reports: it is not synced.
     ///
     /// # Errors
     /// When the lock file cannot be written.
     pub fn note_bound(&self, max: u64) -> Result<(), DiskError> {
         self.file
-            .write_all_at(&lock_record::encode_bound(max), lock_record::BOUND_AT as u64)
-            .map_err(at("write", &self.path))
+            .write_at(&lock_record::encode_bound(max), lock_record::BOUND_AT as u64)
     }
 }
 
-fn holder(file: &File) -> String {
+fn holder_in(path: &Path) -> String {
     let mut words = [0; PID_LEN];
-    let read = file.read_at(&mut words, 0).unwrap_or(0);
+    let read = ReadFile::open(path).and_then(|file| file.read_at(&mut words, 0));
+    let read = read.unwrap_or(0);
     let words = String::from_utf8_lossy(&words[..read]).trim().to_owned();
     if words.is_empty() { "unknown".to_owned() } else { words }
 }
@@ -189,15 +168,17 @@ fn holder(file: &File) -> String {
 /// The identity in the lock file of a spool that nobody needs to hold, for reports.
 #[must_use]
 pub fn spool_identity(directory: &Path) -> Option<SpoolIdentity> {
-    let bytes = std::fs::read(directory.join("lock")).ok()?;
-    SpoolIdentity::newest(bytes.first_chunk()?).0
+    SpoolIdentity::newest(notes_in(directory)?.first_chunk()?).0
 }
 
 /// What the spool in `directory` may take, as its last holder had it, for reports.
 #[must_use]
 pub fn spool_bound(directory: &Path) -> Option<u64> {
-    let bytes = std::fs::read(directory.join("lock")).ok()?;
-    lock_record::decode_bound(bytes.first_chunk()?)
+    lock_record::decode_bound(notes_in(directory)?.first_chunk()?)
+}
+
+fn notes_in(directory: &Path) -> Option<Vec<u8>> {
+    disk::read_whole(&directory.join("lock"), LOCK_FILE_LEN).ok()?
 }
 
 #[cfg(test)]

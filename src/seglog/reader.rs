@@ -10,10 +10,7 @@ use crate::formats::frame::{self, FrameError, FrameHeader, HEADER_LEN, Kind, MAG
 use crate::formats::segment::{SEGMENT_HEADER_LEN, SegmentHeader, SegmentHeaderError};
 use crate::formats::table::Table;
 use crate::limits::CHECKPOINT_MAX;
-use crate::os::disk::{DiskError, at};
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
+use crate::os::disk::{DiskError, ReadFile};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -100,8 +97,7 @@ pub enum Ending {
 
 /// A segment that is being read from its beginning to its end.
 pub struct SegmentReader {
-    file: File,
-    path: PathBuf,
+    file: ReadFile,
     header: SegmentHeader,
     /// Offset of the next frame.
     offset: u64,
@@ -119,16 +115,15 @@ impl SegmentReader {
     /// # Errors
     /// When it cannot be read or is not a segment.
     pub fn open(path: &Path) -> Result<Self, SegmentError> {
-        let file = File::open(path).map_err(at("open", path))?;
+        let file = ReadFile::open(path)?;
         let mut bytes = [0; SEGMENT_HEADER_LEN];
-        let read = read_up_to(&file, &mut bytes, 0).map_err(at("read", path))?;
+        let read = file.read_at(&mut bytes, 0)?;
         let header = SegmentHeader::decode(&bytes[..read]).map_err(|source| SegmentError::Header {
             path: path.to_owned(),
             source,
         })?;
         Ok(Self {
             file,
-            path: path.to_owned(),
             header,
             offset: SEGMENT_HEADER_LEN as u64,
             limit: u64::MAX,
@@ -147,7 +142,15 @@ impl SegmentReader {
     /// Its path.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        self.file.path()
+    }
+
+    /// The present length of its file in bytes.
+    ///
+    /// # Errors
+    /// When the kernel does not say.
+    pub fn file_len(&self) -> Result<u64, SegmentError> {
+        Ok(self.file.len()?)
     }
 
     /// Offset of the next frame.
@@ -167,7 +170,7 @@ impl SegmentReader {
     /// # Errors
     /// When the file cannot be looked at.
     pub fn look_again(&mut self) -> Result<(), SegmentError> {
-        self.limit = self.file.metadata().map_err(at("look at", &self.path))?.len();
+        self.limit = self.file.len()?;
         self.ahead.clear();
         Ok(())
     }
@@ -356,8 +359,7 @@ impl SegmentReader {
     }
 
     fn end_of_file(&self) -> Result<u64, SegmentError> {
-        let len = self.file.metadata().map_err(at("look at", &self.path))?.len();
-        Ok(len.min(self.limit))
+        Ok(self.file.len()?.min(self.limit))
     }
 
     /// Reads at `offset`, short only at the limit or the end of the file.
@@ -369,13 +371,13 @@ impl SegmentReader {
         let ahead_end = self.ahead_at + self.ahead.len() as u64;
         if offset < self.ahead_at || offset + wanted as u64 > ahead_end {
             if wanted >= READ_AHEAD {
-                return Ok(read_up_to(&self.file, out, offset).map_err(at("read", &self.path))?);
+                return Ok(self.file.read_at(out, offset)?);
             }
             let most = usize::try_from(self.limit.saturating_sub(offset))
                 .unwrap_or(usize::MAX)
                 .min(READ_AHEAD);
             self.ahead.resize(most, 0);
-            let read = read_up_to(&self.file, &mut self.ahead, offset).map_err(at("read", &self.path))?;
+            let read = self.file.read_at(&mut self.ahead, offset)?;
             self.ahead.truncate(read);
             self.ahead_at = offset;
         }
@@ -385,18 +387,4 @@ impl SegmentReader {
         out[..taken].copy_from_slice(&self.ahead[from..from + taken]);
         Ok(taken)
     }
-}
-
-/// Reads until `out` is full or the file ends.
-fn read_up_to(file: &File, out: &mut [u8], offset: u64) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < out.len() {
-        match file.read_at(&mut out[filled..], offset + filled as u64) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }

@@ -65,6 +65,9 @@ pub struct Spool {
 /// The file that says that a receiver refused the spool for good.
 pub const REFUSED: &str = "refused";
 
+/// The most bytes that it has: a receiver's words, which a frame carried.
+const REFUSED_MAX: usize = crate::limits::FRAME_BODY_MAX + 4096;
+
 /// What was found when a spool was opened.
 pub struct Opened {
     /// The spool.
@@ -158,12 +161,8 @@ impl Spool {
     /// # Errors
     /// When that cannot be read.
     pub fn refusal_in(directory: &Path) -> Result<Option<String>, DiskError> {
-        let path = directory.join(REFUSED);
-        match std::fs::read_to_string(&path) {
-            Ok(words) => Ok(Some(words)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(disk::at("read", &path)(error)),
-        }
+        let words = disk::read_whole(&directory.join(REFUSED), REFUSED_MAX)?;
+        Ok(words.map(|words| String::from_utf8_lossy(&words).into_owned()))
     }
 
     /// Notes that a receiver refused the spool in `directory` for good. A run that began after that would have a newer number, and be

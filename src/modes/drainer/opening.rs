@@ -81,7 +81,8 @@ impl RingDirectory {
             Err(error) => return Err(lock_failure(&error)),
         };
         if let Some(shm_group) = place.shm_group
-            && let Err(error) = shm_group.share_file(&lock, &directory.join("lock"))
+            && let Some(file) = lock.descriptor()
+            && let Err(error) = shm_group.share_file(file, &directory.join("lock"))
         {
             return closed(chain(&error)); // the next drainer, of another user, could not take it
         }

@@ -455,7 +455,7 @@ impl IndexState {
             Err(_) => return Ok(()), // recovery has reported it; it stays where it is
         };
         let mut entry = SegmentEntry::new(segment.path.clone(), reader.header().epoch, None);
-        entry.bytes = std::fs::metadata(&segment.path).map_or(0, |file| file.len()); // gone since: nothing
+        entry.bytes = reader.file_len()?;
         // Recovery has synced the last of these; a later one that explains is all that a deletion asks for.
         let head = reader.checkpoint()?;
         entry.explains = matches!(head, Head::Whole(_));

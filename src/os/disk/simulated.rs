@@ -1,0 +1,539 @@
+//! A disk that is meaner than any real one, for harnesses that replay a run from a seed.
+//!
+//! It tells what processes see from what would survive a loss of power. A write is seen at once, and survives in any subset of its 512-byte sectors until
+//! the file is synced; what a directory says of its names survives, in any prefix for each group of names that were renamed into each other, until the
+//! directory is synced. To sync a file says nothing of its name. After a sync that failed, what it should have covered is lost, whatever a later sync
+//! says. Faults are switched on and off by whoever simulates ([`Disk::set_faults`]); all chance comes from the seed.
+//!
+//! Every call passes points at which the calling process may be killed ([`hog_ring::simulation::point`]); a killed process gets nothing done any more.
+
+use super::kernel::Mode;
+use hog_ring::simulation;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What the disk is written in, and loses, piece by piece.
+const SECTOR: u64 = 512;
+
+thread_local! {
+    static CURRENT: RefCell<Option<Disk>> = const { RefCell::new(None) };
+}
+
+/// Has this thread use `disk` for everything that goes through the door, or the kernel's again.
+pub fn use_disk(disk: Option<Disk>) {
+    CURRENT.set(disk);
+}
+
+/// The disk that this thread simulates.
+pub(super) fn current() -> Option<Disk> {
+    CURRENT.with_borrow(Clone::clone)
+}
+
+/// How often calls fail, each as one in so many; 0 is never.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// Writes that fail, after some of their bytes.
+    pub write: u32,
+    /// Reads that fail.
+    pub read: u32,
+    /// Syncs of files that fail. What they should have covered is lost.
+    pub sync: u32,
+    /// Syncs of directories that fail.
+    pub sync_directory: u32,
+    /// Renames that fail.
+    pub rename: u32,
+    /// Bytes that the disk holds at most.
+    pub capacity: Option<u64>,
+}
+
+/// A simulated disk; clones are the same one.
+#[derive(Clone, Debug)]
+pub struct Disk(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    random: fastrand::Rng,
+    faults: Faults,
+    inodes: BTreeMap<u64, Inode>,
+    next_inode: u64,
+    /// Names as processes see them.
+    names: BTreeMap<PathBuf, Node>,
+    /// Names as they survive a loss of power.
+    durable_names: BTreeMap<PathBuf, Node>,
+    /// Changes of names since their directories were synced, oldest first.
+    changes: Vec<Change>,
+    syncs: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Node {
+    Directory,
+    File(u64),
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Set(PathBuf, Node),
+    Remove(PathBuf),
+    Rename(PathBuf, PathBuf, Node),
+}
+
+impl Change {
+    fn names(&self) -> Vec<&PathBuf> {
+        match self {
+            Self::Set(path, _) | Self::Remove(path) => vec![path],
+            Self::Rename(from, to, _) => vec![from, to],
+        }
+    }
+
+    fn is_in(&self, directory: &Path) -> bool {
+        self.names().iter().any(|name| name.parent() == Some(directory))
+    }
+
+    fn apply(&self, names: &mut BTreeMap<PathBuf, Node>) {
+        match self {
+            Self::Set(path, node) => drop(names.insert(path.clone(), *node)),
+            Self::Remove(path) => drop(names.remove(path)),
+            Self::Rename(from, to, node) => {
+                names.remove(from);
+                names.insert(to.clone(), *node);
+            }
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Inode {
+    /// What processes see.
+    seen: Vec<u8>,
+    /// What survives a loss of power.
+    durable: Vec<u8>,
+    /// Sectors written since the last sync.
+    dirty: BTreeSet<u64>,
+    /// Promised bytes, which count as taken.
+    allocated: u64,
+}
+
+/// An open file of a simulated disk.
+#[derive(Debug)]
+pub(super) struct File {
+    disk: Disk,
+    inode: u64,
+}
+
+fn refused() -> io::Error {
+    io::Error::other("the process was killed")
+}
+
+fn broken() -> io::Error {
+    io::Error::from_raw_os_error(libc_eio())
+}
+
+fn libc_eio() -> i32 {
+    rustix::io::Errno::IO.raw_os_error()
+}
+
+fn full() -> io::Error {
+    io::Error::from_raw_os_error(rustix::io::Errno::NOSPC.raw_os_error())
+}
+
+impl Disk {
+    /// An empty disk whose chances follow from `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        let names = BTreeMap::from([(PathBuf::from("/"), Node::Directory)]);
+        Self(Arc::new(Mutex::new(State {
+            random: fastrand::Rng::with_seed(seed),
+            faults: Faults::default(),
+            inodes: BTreeMap::new(),
+            next_inode: 1,
+            durable_names: names.clone(),
+            names,
+            changes: Vec::new(),
+            syncs: 0,
+        })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A call of a process that lives, which may be killed before it.
+    fn enter(&self) -> io::Result<MutexGuard<'_, State>> {
+        simulation::point();
+        if simulation::is_killed() {
+            return Err(refused());
+        }
+        Ok(self.lock())
+    }
+
+    /// How often calls fail from now on.
+    pub fn set_faults(&self, faults: Faults) {
+        self.lock().faults = faults;
+    }
+
+    /// Syncs of files and directories that were asked for.
+    #[must_use]
+    pub fn syncs(&self) -> u64 {
+        self.lock().syncs
+    }
+
+    /// Flips one bit of a file, as rot does: processes see it, and it survives. Says whether there was such a byte.
+    pub fn rot(&self, path: &Path, byte: usize, bit: u8) -> bool {
+        let mut state = self.lock();
+        let Some(Node::File(number)) = state.names.get(path).copied() else {
+            return false;
+        };
+        let Some(inode) = state.inodes.get_mut(&number) else {
+            return false;
+        };
+        let flip = |bytes: &mut Vec<u8>| bytes.get_mut(byte).map(|byte| *byte ^= 1 << (bit & 7)).is_some();
+        let is_seen = flip(&mut inode.seen);
+        flip(&mut inode.durable);
+        is_seen
+    }
+
+    /// The files, by name, and how long each is.
+    #[must_use]
+    pub fn files(&self) -> Vec<(PathBuf, u64)> {
+        let state = self.lock();
+        let files = state.names.iter().filter_map(|(path, node)| match node {
+            Node::File(inode) => Some((path.clone(), state.inodes.get(inode)?.seen.len() as u64)),
+            Node::Directory => None,
+        });
+        files.collect()
+    }
+
+    /// The power fails: of what was not synced any part may be there afterwards.
+    pub fn cut_power(&self) {
+        let mut state = self.lock();
+        state.cut_names();
+        let State { random, inodes, .. } = &mut *state;
+        for inode in inodes.values_mut() {
+            inode.cut(random);
+        }
+        let named: BTreeSet<u64> = state.names.values().filter_map(Node::inode).collect();
+        state.inodes.retain(|number, _| named.contains(number));
+    }
+
+    pub(super) fn open(&self, path: &Path, mode: Mode) -> io::Result<File> {
+        let mut state = self.enter()?;
+        let inode = match state.names.get(path).copied() {
+            Some(Node::File(_)) if mode == Mode::New => return Err(ErrorKind::AlreadyExists.into()),
+            Some(Node::File(inode)) => inode,
+            Some(Node::Directory) => return Err(ErrorKind::IsADirectory.into()),
+            None if mode == Mode::Read => return Err(ErrorKind::NotFound.into()),
+            None => {
+                state.require_parent(path)?;
+                let inode = state.next_inode;
+                state.next_inode += 1;
+                state.inodes.insert(inode, Inode::default());
+                state.change(Change::Set(path.to_owned(), Node::File(inode)));
+                inode
+            }
+        };
+        drop(state);
+        Ok(File {
+            disk: self.clone(),
+            inode,
+        })
+    }
+
+    pub(super) fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.enter()?;
+        if state.names.get(path) != Some(&Node::Directory) {
+            return Err(ErrorKind::NotFound.into());
+        }
+        state.syncs += 1;
+        let one_in = state.faults.sync_directory;
+        if state.chance(one_in) {
+            return Err(broken());
+        }
+        let (synced, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut state.changes)
+            .into_iter()
+            .partition(|change| change.is_in(path));
+        state.changes = rest;
+        for change in synced {
+            change.apply(&mut state.durable_names);
+        }
+        drop(state);
+        simulation::point();
+        Ok(())
+    }
+
+    pub(super) fn make_directory(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.enter()?;
+        if state.names.contains_key(path) {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        state.require_parent(path)?;
+        state.change(Change::Set(path.to_owned(), Node::Directory));
+        Ok(())
+    }
+
+    pub(super) fn is_directory(&self, path: &Path) -> bool {
+        self.lock().names.get(path) == Some(&Node::Directory)
+    }
+
+    pub(super) fn exists(&self, path: &Path) -> bool {
+        self.lock().names.contains_key(path)
+    }
+
+    pub(super) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.enter()?;
+        let node = state.names.get(from).copied().ok_or(ErrorKind::NotFound)?;
+        state.require_parent(to)?;
+        let one_in = state.faults.rename;
+        if state.chance(one_in) {
+            return Err(broken());
+        }
+        state.change(Change::Rename(from.to_owned(), to.to_owned(), node));
+        drop(state);
+        simulation::point();
+        Ok(())
+    }
+
+    pub(super) fn unlink(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.enter()?;
+        match state.names.get(path) {
+            Some(Node::File(_)) => state.change(Change::Remove(path.to_owned())),
+            Some(Node::Directory) => return Err(ErrorKind::IsADirectory.into()),
+            None => return Err(ErrorKind::NotFound.into()),
+        }
+        drop(state);
+        simulation::point();
+        Ok(())
+    }
+
+    pub(super) fn entries(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
+        let state = self.enter()?;
+        if state.names.get(path) != Some(&Node::Directory) {
+            return Err(ErrorKind::NotFound.into());
+        }
+        let inside = |name: &&PathBuf| name.parent() == Some(path);
+        Ok(state.names.keys().filter(inside).cloned().collect())
+    }
+
+    #[allow(clippy::unnecessary_wraps)] // as the kernel's
+    pub(super) fn file_system_bytes(&self, _path: &Path) -> io::Result<u64> {
+        Ok(self.lock().faults.capacity.unwrap_or(1 << 40))
+    }
+}
+
+impl Node {
+    fn inode(&self) -> Option<u64> {
+        match self {
+            Self::File(inode) => Some(*inode),
+            Self::Directory => None,
+        }
+    }
+}
+
+impl State {
+    fn chance(&mut self, one_in: u32) -> bool {
+        one_in > 0 && self.random.u32(0..one_in) == 0
+    }
+
+    fn require_parent(&self, path: &Path) -> io::Result<()> {
+        match path.parent().and_then(|parent| self.names.get(parent)) {
+            Some(Node::Directory) => Ok(()),
+            Some(Node::File(_)) => Err(ErrorKind::NotADirectory.into()),
+            None => Err(ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn change(&mut self, change: Change) {
+        change.apply(&mut self.names);
+        self.changes.push(change);
+    }
+
+    /// Of the changes to each group of names that renames connect, some first ones survive.
+    fn cut_names(&mut self) {
+        let changes = std::mem::take(&mut self.changes);
+        let mut groups: Vec<(BTreeSet<PathBuf>, Vec<Change>)> = Vec::new();
+        for change in changes {
+            let names: BTreeSet<PathBuf> = change.names().into_iter().cloned().collect();
+            let (mut touched, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut groups)
+                .into_iter()
+                .partition(|(group, _)| !group.is_disjoint(&names));
+            groups = rest;
+            let (mut group, mut list) = (names, Vec::new());
+            for (names, changes) in &mut touched {
+                group.append(names);
+                list.append(changes);
+            }
+            list.push(change);
+            groups.push((group, list));
+        }
+        for (_, changes) in groups {
+            let survivors = self.random.usize(0..=changes.len());
+            for change in &changes[..survivors] {
+                change.apply(&mut self.durable_names);
+            }
+        }
+        // What lies in a directory whose own name was lost is lost with it.
+        let durable = self.durable_names.clone();
+        let is_rooted = |path: &PathBuf| path.ancestors().all(|above| durable.contains_key(above));
+        self.durable_names.retain(|path, _| is_rooted(path));
+        self.names = self.durable_names.clone();
+    }
+
+    fn taken(&self) -> u64 {
+        let named: BTreeSet<u64> = self.names.values().filter_map(Node::inode).collect();
+        let bytes = |number: &u64| {
+            self.inodes
+                .get(number)
+                .map_or(0, |inode| (inode.seen.len() as u64).max(inode.allocated))
+        };
+        named.iter().map(bytes).sum()
+    }
+
+    /// How many of `more` further bytes there is room for.
+    fn room_for(&self, more: u64) -> u64 {
+        match self.faults.capacity {
+            Some(capacity) => capacity.saturating_sub(self.taken()).min(more),
+            None => more,
+        }
+    }
+}
+
+impl Inode {
+    fn write(&mut self, bytes: &[u8], offset: u64) {
+        let at = usize::try_from(offset).unwrap_or(usize::MAX);
+        let end = at.saturating_add(bytes.len());
+        if self.seen.len() < end {
+            self.seen.resize(end, 0);
+        }
+        self.seen[at..end].copy_from_slice(bytes);
+        if !bytes.is_empty() {
+            self.dirty.extend(offset / SECTOR..=(end as u64 - 1) / SECTOR);
+        }
+    }
+
+    fn keep_sector(&mut self, sector: u64) {
+        let from = usize::try_from(sector * SECTOR).unwrap_or(usize::MAX);
+        let to = self.seen.len().min(from + usize::try_from(SECTOR).unwrap_or(0));
+        if from >= to {
+            return;
+        }
+        if self.durable.len() < to {
+            self.durable.resize(to, 0);
+        }
+        self.durable[from..to].copy_from_slice(&self.seen[from..to]);
+    }
+
+    fn sync(&mut self) {
+        for sector in std::mem::take(&mut self.dirty) {
+            self.keep_sector(sector);
+        }
+    }
+
+    /// Some dirty sectors reached the disk, and the others never will.
+    fn lose_some(&mut self, random: &mut fastrand::Rng) {
+        for sector in std::mem::take(&mut self.dirty) {
+            if random.bool() {
+                self.keep_sector(sector);
+            }
+        }
+    }
+
+    fn cut(&mut self, random: &mut fastrand::Rng) {
+        self.lose_some(random);
+        self.seen = self.durable.clone();
+        self.allocated = 0;
+    }
+}
+
+impl File {
+    /// Writes in order; killed in it, or without room, or broken, it leaves some first bytes written.
+    pub(super) fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let mut state = self.disk.enter()?;
+        let cut = state.random.usize(0..=bytes.len());
+        let one_in = state.faults.write;
+        if state.chance(one_in) {
+            state.inode(self.inode)?.write(&bytes[..cut], offset);
+            return Err(broken());
+        }
+        let len = state.inode(self.inode)?.seen.len() as u64;
+        let reserved = state.inode(self.inode)?.allocated;
+        let grows = (offset + bytes.len() as u64).saturating_sub(len.max(reserved));
+        let room = state.room_for(grows);
+        if room < grows {
+            let fits = bytes.len() - usize::try_from(grows - room).unwrap_or(bytes.len());
+            state.inode(self.inode)?.write(&bytes[..fits], offset);
+            return Err(full());
+        }
+        state.inode(self.inode)?.write(&bytes[..cut], offset);
+        drop(state);
+        simulation::point();
+        let mut state = self.disk.lock();
+        state.inode(self.inode)?.write(bytes, offset);
+        drop(state);
+        simulation::point();
+        Ok(())
+    }
+
+    pub(super) fn read_at(&self, out: &mut [u8], offset: u64) -> io::Result<usize> {
+        if simulation::is_killed() {
+            return Err(refused());
+        }
+        let mut state = self.disk.lock();
+        let one_in = state.faults.read;
+        if state.chance(one_in) {
+            return Err(broken());
+        }
+        let inode = state.inode(self.inode)?;
+        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(inode.seen.len());
+        let read = out.len().min(inode.seen.len() - from);
+        out[..read].copy_from_slice(&inode.seen[from..from + read]);
+        Ok(read)
+    }
+
+    pub(super) fn sync(&self) -> io::Result<()> {
+        let mut state = self.disk.enter()?;
+        state.syncs += 1;
+        let one_in = state.faults.sync;
+        let fails = state.chance(one_in);
+        let State { random, inodes, .. } = &mut *state;
+        let inode = inodes.get_mut(&self.inode).ok_or_else(broken)?;
+        if fails {
+            inode.lose_some(random);
+            return Err(broken());
+        }
+        inode.sync();
+        drop(state);
+        simulation::point();
+        Ok(())
+    }
+
+    pub(super) fn len(&self) -> io::Result<u64> {
+        let mut state = self.disk.lock();
+        Ok(state.inode(self.inode)?.seen.len() as u64)
+    }
+
+    pub(super) fn allocate(&self, bytes: u64) -> rustix::io::Result<()> {
+        let mut state = self.disk.enter().map_err(|_| rustix::io::Errno::IO)?;
+        let inode = state.inode(self.inode).map_err(|_| rustix::io::Errno::IO)?;
+        let has = (inode.seen.len() as u64).max(inode.allocated);
+        let more = bytes.saturating_sub(has);
+        if state.room_for(more) < more {
+            return Err(rustix::io::Errno::NOSPC);
+        }
+        let inode = state.inode(self.inode).map_err(|_| rustix::io::Errno::IO)?;
+        inode.allocated = inode.allocated.max(bytes);
+        let len = usize::try_from(bytes).unwrap_or(0).min(1 << 16);
+        if inode.seen.len() < len {
+            inode.seen.resize(len, 0);
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn inode(&mut self, number: u64) -> io::Result<&mut Inode> {
+        self.inodes.get_mut(&number).ok_or_else(broken)
+    }
+}
