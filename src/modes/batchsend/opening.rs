@@ -106,9 +106,21 @@ pub(super) fn open_group(options: &BatchsendOptions, store: &mut Store, group: &
         inherited,
         older,
     };
+    for (index, identity) in group.indexes() {
+        remember_acknowledged(store, &index, identity)?;
+    }
     let indexes: Vec<_> = group.indexes().into_iter().map(|(index, _)| index).collect();
     SpoolIndex::join(&indexes, !group.older.obstacles.is_empty());
     Ok(group)
+}
+
+/// Tells a spool what its destinations had, so that one that lost it is known from a new one.
+fn remember_acknowledged(store: &Store, index: &SpoolIndex, identity: SpoolIdentity) -> Result<(), Failure> {
+    for destination in index.destinations() {
+        let acked = store.stat.acknowledged(identity.sender.0, &destination);
+        index.remember_acknowledged(&destination, acked.map_err(|error| database_failure(&error))?);
+    }
+    Ok(())
 }
 
 /// What the spool in `directory` may take.

@@ -106,6 +106,8 @@ struct IndexState {
     rings_known: bool,
     /// Acknowledged positions by destination and stream.
     acked: HashMap<String, HashMap<StreamId, u64>>,
+    /// What earlier sessions noted of that. It says what a destination once had, and never that anything is delivered.
+    once_acked: HashMap<String, HashMap<StreamId, u64>>,
     /// Counts deletions, so that shippers notice.
     deletions: u64,
     /// How long a delivered segment stays after its last frame, nanoseconds.
@@ -402,9 +404,9 @@ impl IndexState {
             if *count == 0 {
                 self.lies_in.remove(&stream);
                 if !self.is_present(stream) {
-                    self.acked.values_mut().for_each(|acked| {
+                    for acked in self.acked.values_mut().chain(self.once_acked.values_mut()) {
                         acked.remove(&stream);
-                    });
+                    }
                 }
             }
         }

@@ -8,18 +8,40 @@ use std::path::{Path, PathBuf};
 /// What is left of a spool of this size after it was delivered is less than what was logged.
 const BOUNDS: [&str; 2] = ["--spool-max", "8MiB"];
 
+/// What happens while an archive is harmed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Harmed {
+    /// Its receiver does not run, its sender does.
+    WhileSenderRuns,
+    /// The sender is killed too.
+    AndSenderKilled,
+}
+
 /// Logs `parts` one after the other as one growing file, each of which must arrive; before the last one, `receiver` is stopped and what is done to its
-/// archive is done. Returns what the sender said.
-fn log_around(scene: &Scene, receiver: &mut Receiver, parts: [&[u8]; 3], mut harm: impl FnMut(usize, &Path)) -> String {
-    let sender = scene.sender_with(&[GROUP], &[&receiver.address], &BOUNDS);
+/// archive is done. With `Harmed::AndSenderKilled` the sender is killed as well, and started anew. Returns what it said, the last one.
+fn log_around(
+    scene: &Scene,
+    receiver: &mut Receiver,
+    harmed: Harmed,
+    parts: [&[u8]; 3],
+    mut harm: impl FnMut(usize, &Path),
+) -> String {
+    let mut sender = scene.sender_with(&[GROUP], &[&receiver.address], &BOUNDS);
     let mut file = Vec::new();
     for (number, part) in parts.into_iter().enumerate() {
         file.extend_from_slice(part);
         scene.log(&[&scene.file("input.log", &file)]);
         scene.wait_acked();
         receiver.kill();
+        let is_sender_killed = harmed == Harmed::AndSenderKilled;
+        if is_sender_killed {
+            sender.kill();
+        }
         harm(number, &receiver.archive.join(GROUP));
         receiver.start(scene);
+        if is_sender_killed {
+            sender = scene.sender_with(&[GROUP], &[&receiver.address], &BOUNDS);
+        }
     }
     // Whatever was sent again has arrived once the end of something new has.
     scene.pipe(&scene.file("piped", b"the end\n")).succeed();
@@ -55,22 +77,40 @@ fn assert_is_rest(raw: &[u8], all: &[u8]) {
     assert!(all.ends_with(rest), "what is there is not the end of what was logged");
 }
 
-#[test]
-fn a_receiver_whose_archive_is_lost_gets_what_the_spool_still_has_and_a_gap_for_the_rest() {
+/// Delivers a file in two halves, deletes the archive between them, and expects a GAP for what the spool had no more.
+fn lose_archive(harmed: Harmed) {
     let scene = Scene::new();
     let bytes = scene.lines(12 << 20);
     let (before, after) = bytes.split_at(bytes.iter().rposition(|byte| *byte == b'\n').unwrap() / 2);
     let cut = before.iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
     let (before, after) = (&bytes[..cut], [&before[cut..], after].concat());
     let mut receiver = scene.receiver("recv");
-    let said = log_around(&scene, &mut receiver, [before, &after, b""], |number, archive| {
-        if number == 1 {
-            std::fs::remove_dir_all(archive).unwrap();
-        }
-    });
-    assert!(said.contains("its archive was lost"), "{said}");
-    assert!(said.contains("are in no spool any more"), "{said}");
+    let said = log_around(
+        &scene,
+        &mut receiver,
+        harmed,
+        [before, &after, b""],
+        |number, archive| {
+            if number == 1 {
+                std::fs::remove_dir_all(archive).unwrap();
+            }
+        },
+    );
     assert_is_rest(&scene.raw_with_gaps(&receiver.archive), &bytes);
+    if harmed == Harmed::WhileSenderRuns {
+        assert!(said.contains("its archive was lost"), "{said}");
+        assert!(said.contains("are in no spool any more"), "{said}");
+    }
+}
+
+#[test]
+fn a_receiver_whose_archive_is_lost_gets_what_the_spool_still_has_and_a_gap_for_the_rest() {
+    lose_archive(Harmed::WhileSenderRuns);
+}
+
+#[test]
+fn a_receiver_whose_archive_is_lost_while_its_sender_is_killed_gets_a_gap_for_what_no_spool_has() {
+    lose_archive(Harmed::AndSenderKilled);
 }
 
 #[test]
@@ -81,6 +121,7 @@ fn a_receiver_whose_archive_is_that_of_yesterday_gets_what_the_spool_still_has_a
     let said = log_around(
         &scene,
         &mut receiver,
+        Harmed::WhileSenderRuns,
         [&first, &second, b""],
         restore_after_one_day(scene.path("saved")),
     );
@@ -99,6 +140,7 @@ fn what_a_restored_archive_lacks_and_the_spool_has_comes_again_and_nothing_is_ma
     log_around(
         &scene,
         &mut receiver,
+        Harmed::WhileSenderRuns,
         [&first, &second, b""],
         restore_after_one_day(scene.path("saved")),
     );

@@ -301,12 +301,11 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
-    /// From where the receiver is to hold a stream that it does not know: from the beginning if it once had what lies before `header` and lost it. A GAP says
-    /// that then.
+    /// From where the receiver is to hold a stream that it does not know: from the beginning if it once had some of it and lost that. A GAP stands then for
+    /// what lies before `header`.
     fn first_held(&self, header: &FrameHeader) -> u64 {
         let destination = &self.shipper.options.destination;
-        let acked = self.shipper.index.acknowledged_position(destination, header.stream);
-        if acked > 0 && acked >= header.start {
+        if self.shipper.index.has_acknowledged(destination, header.stream) {
             0
         } else {
             header.start

@@ -66,20 +66,36 @@ impl SpoolIndex {
         state.delete_delivered(clock::now_ns());
     }
 
-    /// Up to where `destination` acknowledged `stream` in this session, as far as that counts still.
-    #[must_use]
-    pub fn acknowledged_position(&self, destination: &str, stream: StreamId) -> u64 {
-        let state = self.lock();
-        let acked = state.acked.get(destination).and_then(|acked| acked.get(&stream));
-        acked.copied().unwrap_or(0)
+    /// Remembers what earlier sessions noted of the acknowledgements of `destination`, which may be less than it gave. Nothing counts as delivered
+    /// for that: it tells a destination that lost its archive from a new one.
+    pub fn remember_acknowledged(&self, destination: &str, acked: HashMap<uuid::Uuid, u64>) {
+        let acked = acked
+            .into_iter()
+            .map(|(stream, position)| (StreamId(stream), position))
+            .collect();
+        self.lock().once_acked.insert(destination.to_owned(), acked);
     }
 
-    /// `destination` has `stream` only up to `position`, whatever it acknowledged: what is beyond is owed again. Says what it had acknowledged, if
-    /// that was more.
+    /// Whether `destination` ever acknowledged anything of `stream`, in this session or, as far as that was noted, before it.
+    #[must_use]
+    pub fn has_acknowledged(&self, destination: &str, stream: StreamId) -> bool {
+        let state = self.lock();
+        [&state.acked, &state.once_acked]
+            .into_iter()
+            .filter_map(|acked| acked.get(destination)?.get(&stream))
+            .any(|position| *position > 0)
+    }
+
+    /// `destination` has `stream` only up to `position`, whatever it acknowledged, now or in an earlier session: what is beyond is owed again. Says
+    /// what it had acknowledged, if that was more.
     pub fn retract(&self, destination: &str, stream: StreamId, position: u64) -> Option<u64> {
-        let mut state = self.lock();
-        let acked = state.acked.get_mut(destination)?.get_mut(&stream)?;
-        let before = std::mem::replace(acked, position.min(*acked));
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let before = [&mut state.acked, &mut state.once_acked]
+            .into_iter()
+            .filter_map(|acked| acked.get_mut(destination)?.get_mut(&stream))
+            .map(|acked| std::mem::replace(acked, position.min(*acked)))
+            .max()?;
         if before <= position {
             return None;
         }
