@@ -16,7 +16,7 @@ use crate::header::{self, Identity};
 use crate::layout::{ADOPTED, CONDEMNED, HEAD, HEADER_AREA, OWNER, OWNER_NAMESPACE, STATE_COPIES, TAIL};
 use crate::owner::{self, Liveness, OwnerWord, Watch};
 use crate::shm::{Mapping, RingMemory};
-use crate::simulation::new_uuid;
+use crate::simulation::{self, new_uuid, point};
 use crate::state::{self, COPY_MAX, Choice};
 use crate::{mutant, sys};
 use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags};
@@ -64,6 +64,9 @@ pub(crate) fn unnamed(group: &Group) -> Result<Claim, Error> {
 
 /// This program and process, as something to tell unnamed rings apart by.
 fn producer_name() -> String {
+    if let Some(pid) = simulation::pid() {
+        return format!("simulated.{pid}");
+    }
     let program = std::env::current_exe().ok();
     let program = program
         .as_deref()
@@ -94,6 +97,7 @@ fn create(group: &Group, uuid: Uuid, name: String, named: bool, path: &Path) -> 
     }
     let claim = outcome?;
     if claim.is_some() {
+        point();
         group.doorbell().announce_change();
     }
     Ok(claim)
@@ -121,6 +125,7 @@ fn create_as(
     let file: File = rustix::fs::open(temporary, flags, Mode::RUSR | Mode::WUSR)
         .map_err(io_error("make", temporary))?
         .into();
+    point();
     if !sys::try_lock(&file).map_err(io_error("lock", temporary))? {
         return Err(io_error("lock", temporary)(Errno::AGAIN));
     }
@@ -138,14 +143,18 @@ fn create_as(
     if let Some(group) = options.shm_group {
         group.share_file(&file, temporary)?;
     }
+    point();
     file.write_all_at(&identity.encode(), 0)
         .map_err(io_error("write", temporary))?;
+    point();
     let owner = OwnerWord::of_this_process().map_err(io_error("read", Path::new("/proc/self/stat")))?;
     let memory = RingMemory::new(&file, identity.capacity).map_err(io_error("map", temporary))?;
     memory.word64(OWNER_NAMESPACE).store(namespace()?, Ordering::Relaxed);
+    point();
     // Release: pairs with OwnerWord::load. Nobody can look yet, but the order is the same everywhere.
     memory.word64(OWNER).store(owner.0, Ordering::Release);
     let file = hold(file, path)?;
+    point();
     if !rename_new(temporary, path)? {
         return Ok(None);
     }
@@ -193,7 +202,8 @@ pub(crate) fn named(group: &Group, name: &str, resume: Resume) -> Result<Claim, 
                 None => continue, // Another process made one first; judge that.
             }
         };
-        match judge(group, name, resume, &path, file, Instant::now() >= deadline)? {
+        let patience_is_over = Instant::now() >= deadline || simulation::is_on();
+        match judge(group, name, resume, &path, file, patience_is_over)? {
             Judgement::Mine(claim) => return Ok(*claim),
             Judgement::Again => {}
             Judgement::Later => std::thread::sleep(Duration::from_millis(1)),
@@ -323,11 +333,14 @@ fn adopt(group: &Group, identity: Identity, file: File, path: &Path, seen: Owner
     let mut memory = RingMemory::new(&file, identity.capacity).map_err(io_error("map", path))?;
     let file = hold(file, path)?;
     memory.word64(OWNER_NAMESPACE).store(namespace()?, Ordering::Relaxed);
+    point();
     let adopted = owner::boottime_ns();
     memory.word64(ADOPTED).store(adopted, Ordering::Relaxed);
+    point();
     if !OwnerWord::swap(&memory, seen, owner) {
         return Ok(None);
     }
+    point();
     // It was found sound under the lock, and its owner was dead. What is not so now was spoiled by a stranger.
     let found = sound_tail(&memory).and_then(|tail| Some((tail, read_state(&memory, tail)?)));
     let Some((tail, choice)) = found else {
@@ -338,6 +351,7 @@ fn adopt(group: &Group, identity: Identity, file: File, path: &Path, seen: Owner
     if !mutant::on("stale-resume-copy") {
         memory.write_header(STATE_COPIES[choice.other()], &[0; COPY_MAX]);
     }
+    point();
     let state = state::Memory::recovered(&choice);
     let cursor = cursor(group, memory, path, Some(state));
     group.doorbell().announce_change();
@@ -360,10 +374,12 @@ fn set_aside(group: &Group, identity: &Identity, ring: &Mapping, path: &Path, se
     if seen != OwnerWord::RETIRED && !OwnerWord::swap(ring, seen, OwnerWord::RETIRED) {
         return Ok(()); // A drainer was first; the caller looks again.
     }
+    point();
     let aside: PathBuf = group.directory().join(format!("{}.ring", identity.uuid));
     if !rename_new(path, &aside)? {
         return Err(io_error("rename", path)(Errno::EXIST));
     }
+    point();
     group.doorbell().announce_change();
     Ok(())
 }

@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::layout::{CONDEMNED, DROPPED_BYTES, DROPPED_RECORDS, HEAD, SPACE, STATEMENT_HIGHEST, SYNCED, TAIL, WAITING};
 use crate::limits::{DOORBELL_STRIDE_SHIFT, WAIT_MS};
 use crate::shm::RingMemory;
+use crate::simulation::{self, Wait, point};
 use crate::{mutant, state, sys};
 use crossbeam::utils::Backoff;
 use std::path::PathBuf;
@@ -182,7 +183,7 @@ impl Cursor {
 
     fn wait_for_room(&mut self, bytes: u64) -> Result<(), Error> {
         let backoff = Backoff::new();
-        while !backoff.is_completed() {
+        while !backoff.is_completed() && !simulation::is_on() {
             backoff.snooze();
             if self.see_room(bytes)? {
                 return Ok(());
@@ -204,14 +205,22 @@ impl Cursor {
             // The futex word before the flag: a wake after this line ends the wait at once.
             let seen = self.memory.word32(SPACE).load(Ordering::Acquire);
             self.memory.word32(WAITING).store(1, Ordering::Relaxed);
+            point();
             // Pairs with the fence in RingReader::advance: either this sees the new head, or the reader sees the flag.
             fence(Ordering::SeqCst);
             let mut found = self.see_room(bytes);
             if let Ok(false) = found {
                 self.doorbell.ring_surely();
-                sys::futex_wait(self.memory.word32(SPACE), seen, Duration::from_millis(WAIT_MS));
-                found = self.see_room(bytes);
+                found = match simulation::wait() {
+                    Wait::InKernel => {
+                        sys::futex_wait(self.memory.word32(SPACE), seen, Duration::from_millis(WAIT_MS));
+                        self.see_room(bytes)
+                    }
+                    Wait::Over => self.see_room(bytes),
+                    Wait::InVain => Err(Error::Stopped),
+                };
             }
+            point();
             self.memory.word32(WAITING).store(0, Ordering::Relaxed);
             if found? {
                 return Ok(());
@@ -259,6 +268,7 @@ impl Cursor {
         let (tail, private) = (self.tail, self.private_len());
         let span = self.memory.span(tail, private + record.len());
         span.copy_within(..private, record.len());
+        point();
         span[..record.len()].copy_from_slice(record);
         self.position += record.len() as u64;
         self.store_tail(tail + record.len() as u64, Carries::Housekeeping);
@@ -272,11 +282,13 @@ impl Cursor {
         }
         let former = self.tail;
         self.tail = tail;
+        point();
         // Release: pairs with the Acquire in RingReader::tail. This store is the commit.
         self.memory.word64(TAIL).store(tail, Ordering::Release);
         if self.state.is_some() && mutant::on("state-after-commit") {
             self.write_state(tail, carries);
         }
+        point();
         if (former ^ tail) >> DOORBELL_STRIDE_SHIFT == 0 {
             self.doorbell.ring_if_sleeping();
         } else {
@@ -293,7 +305,16 @@ impl Cursor {
         // above it. The processor's own order does not matter, since a kill leaves what was executed.
         compiler_fence(Ordering::SeqCst);
         if let Some((offset, copy)) = state.copy_for(tail) {
-            self.memory.write_header(offset, copy);
+            point();
+            if simulation::is_on() {
+                // In two parts, so that a kill finds it torn.
+                let (first, rest) = copy.split_at(copy.len() / 2);
+                self.memory.write_header(offset, first);
+                point();
+                self.memory.write_header(offset + first.len(), rest);
+            } else {
+                self.memory.write_header(offset, copy);
+            }
         }
     }
 
@@ -304,6 +325,7 @@ impl Cursor {
 
     /// Claims ids up to `highest`, before the definition that uses it is published.
     pub(crate) fn set_statement_highest(&self, highest: u32) {
+        point();
         // Relaxed: the Release store of `tail` follows, and an heir reads it only after this process is dead.
         self.memory.word32(STATEMENT_HIGHEST).store(highest, Ordering::Relaxed);
     }
@@ -317,12 +339,15 @@ impl Cursor {
     /// Counts what was dropped. At once, so that the totals hold whenever this process ends.
     pub(crate) fn add_drops(&self, records: u64, bytes: u64) {
         let (records_before, bytes_before) = self.drops();
+        point();
         // Stores instead of additions: this thread alone writes them.
         self.memory
             .word64(DROPPED_RECORDS)
             .store(records_before.wrapping_add(records), Ordering::Relaxed);
+        point();
         self.memory
             .word64(DROPPED_BYTES)
             .store(bytes_before.wrapping_add(bytes), Ordering::Relaxed);
+        point();
     }
 }

@@ -11,7 +11,7 @@ use crate::group::{UNBORN, rename_new};
 use crate::layout::{DOORBELL_CHANGES, DOORBELL_FUTEX, DOORBELL_LEN, DOORBELL_SLEEPING};
 use crate::share::ShmGroup;
 use crate::shm::Mapping;
-use crate::simulation::new_uuid;
+use crate::simulation::{self, new_uuid, point};
 use crate::sys;
 use rustix::fs::{FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
@@ -51,6 +51,7 @@ impl Doorbell {
             group.share_file(&file, &path)?;
         }
         // It never shrinks, and what is there stays.
+        point();
         rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, DOORBELL_LEN as u64)
             .map_err(io_error("size the doorbell", &path))?;
         Ok(Doorbell {
@@ -88,6 +89,7 @@ impl Doorbell {
     fn ring(&self) {
         // The swap picks one of many producers that see the drainer sleeping.
         if self.sleeping().swap(0, Ordering::AcqRel) != 0 {
+            point();
             self.wake();
         }
     }
@@ -96,6 +98,7 @@ impl Doorbell {
     pub fn announce_change(&self) {
         // Release: pairs with the Acquire in `changes`.
         self.mapping.word64(DOORBELL_CHANGES).fetch_add(1, Ordering::Release);
+        point();
         self.ring_surely();
     }
 
@@ -118,7 +121,9 @@ impl Doorbell {
 
     /// Drainer: sleeps until someone rings, at most for `timeout`. Only after [`Self::prepare_sleep`].
     pub fn sleep(&self, timeout: Duration) {
-        sys::futex_wait(self.futex(), self.before.load(Ordering::Relaxed), timeout);
+        if !simulation::is_on() {
+            sys::futex_wait(self.futex(), self.before.load(Ordering::Relaxed), timeout);
+        }
         self.cancel_sleep();
     }
 
@@ -141,6 +146,7 @@ fn make(path: &Path, group: Option<ShmGroup>) -> Result<(), Error> {
     let temporary = path.with_file_name(format!(".doorbell-{}.{UNBORN}", new_uuid()));
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let file = rustix::fs::open(&temporary, flags, Mode::RUSR | Mode::WUSR).map_err(io_error("make", &temporary))?;
+    point();
     let named = group
         .map_or(Ok(()), |group| group.share_file(&file, &temporary))
         .and_then(|()| rename_new(&temporary, path));

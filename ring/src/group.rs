@@ -10,7 +10,7 @@ use crate::error::{Error, io_error};
 use crate::header::is_group_name;
 use crate::limits::{CAPACITY_DEFAULT, is_capacity};
 use crate::share::ShmGroup;
-use crate::simulation::new_uuid;
+use crate::simulation::{new_uuid, point};
 use crate::sys;
 use crate::writer::Writer;
 use rustix::fs::{Access, CWD, Mode, OFlags, RenameFlags};
@@ -307,6 +307,7 @@ fn remove_unborn(group_dir: &Path) {
 fn make_directories(shm_dir: &Path, group_dir: &Path, shared_with: Option<ShmGroup>) -> Result<(), Error> {
     let shared = shm_dir.join("hog");
     if make_directory(&shared, Mode::from(0o1777))? {
+        point();
         // Not through mkdir, whose mode the process's umask cuts.
         rustix::fs::chmod(&shared, Mode::from(0o1777)).map_err(io_error("open to all users", &shared))?;
     }
@@ -324,6 +325,7 @@ fn make_directories(shm_dir: &Path, group_dir: &Path, shared_with: Option<ShmGro
 fn make_shared_directory(parent: &Path, path: &Path, shared_with: ShmGroup) -> Result<(), Error> {
     let temporary = parent.join(format!(".{}.{UNBORN}", new_uuid()));
     make_directory(&temporary, Mode::RWXU)?;
+    point();
     let named = open_directory(&temporary)
         .and_then(|directory| shared_with.share_directory(directory, &temporary))
         .and_then(|()| rename_new(&temporary, path));

@@ -12,6 +12,7 @@ use crate::header::{BadIdentity, Identity, identify};
 use crate::layout::{ADOPTED, CONDEMNED, DROPPED_BYTES, DROPPED_RECORDS, HEAD, SPACE, SYNCED, TAIL, WAITING};
 use crate::owner::{self, OwnerWord, Watch};
 use crate::shm::Mapping;
+use crate::simulation::point;
 use crate::sys;
 use rustix::fs::{Mode, OFlags};
 use std::fs::{self, File};
@@ -202,8 +203,10 @@ impl RingReader {
 
     /// Gives the room below `to` back to the producer and wakes it if it waits. Never goes backwards.
     pub fn advance(&self, to: u64) {
+        point();
         // Release: pairs with the Acquire in Cursor::see_room; what is below was copied before.
         self.mapping.word64(HEAD).fetch_max(to, Ordering::Release);
+        point();
         // Pairs with the fence in Cursor::wait_for_room: either the producer sees the head, or this sees its flag.
         fence(Ordering::SeqCst);
         if self.mapping.word32(WAITING).load(Ordering::Relaxed) != 0 {
@@ -214,6 +217,7 @@ impl RingReader {
     #[cold]
     fn wake_producer(&self) {
         if self.mapping.word32(WAITING).swap(0, Ordering::AcqRel) != 0 {
+            point();
             let space = self.mapping.word32(SPACE);
             // Release: pairs with the Acquire load of the word before the producer waits on it.
             space.fetch_add(1, Ordering::Release);
@@ -223,7 +227,9 @@ impl RingReader {
 
     /// Tells the producer that what was drained below `to` is on disk. Never goes backwards.
     pub fn publish_synced(&self, to: u64) {
+        point();
         self.mapping.word64(SYNCED).fetch_max(to, Ordering::Release);
+        point();
     }
 
     /// Up to where the producer was told that what was drained is on disk.
@@ -263,14 +269,19 @@ impl RingReader {
     /// tail loaded after this is the last.
     #[must_use]
     pub fn retire(&self, seen: OwnerWord) -> bool {
-        OwnerWord::swap(&self.mapping, seen, OwnerWord::RETIRED)
+        point();
+        let swapped = OwnerWord::swap(&self.mapping, seen, OwnerWord::RETIRED);
+        point();
+        swapped
     }
 
     /// Gives the ring up. Its producer's calls fail from now on. The first reason stays.
     pub fn condemn(&self, reason: Condemnation) {
+        point();
         let word = self.mapping.word32(CONDEMNED);
         // Relaxed: nothing is read by it. A failed exchange means that a reason is there.
         let _ = word.compare_exchange(0, reason.code(), Ordering::Relaxed, Ordering::Relaxed);
+        point();
         // A producer that waits for room would find out at its next timeout; rather tell it.
         let space = self.mapping.word32(SPACE);
         space.fetch_add(1, Ordering::Release);
@@ -300,7 +311,9 @@ impl RingReader {
         if !sys::try_lock(&self.file)? {
             return Err(io::Error::new(io::ErrorKind::WouldBlock, "the ring is locked"));
         }
+        point();
         let removed = self.unlink_locked();
+        point();
         let _ = sys::unlock(&self.file);
         removed
     }

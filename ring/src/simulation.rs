@@ -3,7 +3,14 @@
 //! With the feature `simulation`, a thread that called [`begin`] is simulated until [`end`]: uuids are drawn from the seed, clocks stand where they are
 //! set, owner words name simulated processes, and these live until they are killed. [`point`]s stand between any two steps that
 //! others may see; the countdown of [`kill_after`] kills the present process at one of them, and the call unwinds with [`Killed`]. From then on the process writes
-//! nothing: what it held is dropped without another word. Without the feature nothing of this is left in the program. Not for users, so not in the documentation.
+//! nothing: what it held is dropped without another word, whichever process is present then. A writer remembers whose it is; whoever
+//! simulates drops what a killed process held before another process looks at it, as the kernel takes its locks.
+//!
+//! Nothing blocks. A drainer's sleep ends at once. A reliable producer that finds its ring full does all that stands before the wait, and then
+//! what was given to [`on_wait`] runs in its place (other processes, so that room is made); with nothing given, or when that says `false`, the call ends
+//! as a wait that was stopped does ([`Error::Stopped`](crate::Error::Stopped)): nothing of the record is committed, and it may be tried again.
+//!
+//! Without the feature nothing of this is left in the program. Not for users, so not in the documentation.
 
 use uuid::Uuid;
 
@@ -16,16 +23,70 @@ pub(crate) fn new_uuid() -> Uuid {
     Uuid::new_v4()
 }
 
-/// A moment at which a simulated process may be killed.
-#[cfg(not(feature = "simulation"))]
-#[inline(always)]
-pub const fn point() {}
+/// How a wait for room ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "simulation"), allow(dead_code))]
+pub(crate) enum Wait {
+    /// The kernel ends it: nothing is simulated.
+    InKernel,
+    /// Others went on; it is worth another look.
+    Over,
+    /// Nobody will make room.
+    InVain,
+}
 
+#[cfg(not(feature = "simulation"))]
+pub use absent::*;
 #[cfg(feature = "simulation")]
 pub use simulated::*;
 
+/// What is left of it in programs: nothing.
+#[cfg(not(feature = "simulation"))]
+mod absent {
+    use super::Wait;
+
+    /// A moment at which a simulated process may be killed.
+    #[inline(always)]
+    pub const fn point() {}
+
+    /// Whether this thread simulates: never.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_on() -> bool {
+        false
+    }
+
+    #[inline(always)]
+    pub(crate) const fn pid() -> Option<u32> {
+        None
+    }
+
+    #[inline(always)]
+    pub(crate) const fn wait() -> Wait {
+        Wait::InKernel
+    }
+
+    /// The process that a handle belongs to: this one.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct Process;
+
+    impl Process {
+        #[inline(always)]
+        pub(crate) const fn present() -> Self {
+            Self
+        }
+
+        #[inline(always)]
+        #[allow(clippy::unused_self)]
+        pub(crate) const fn is_killed(self) -> bool {
+            false
+        }
+    }
+}
+
 #[cfg(feature = "simulation")]
 mod simulated {
+    use super::Wait;
     use crate::owner::OwnerWord;
     use std::cell::RefCell;
     use std::collections::BTreeSet;
@@ -54,8 +115,12 @@ mod simulated {
         passed: u64,
     }
 
+    /// What others do while a process waits; whether they made it worth another look.
+    type Meanwhile = Box<dyn FnMut() -> bool>;
+
     thread_local! {
         static WORLD: RefCell<Option<World>> = const { RefCell::new(None) };
+        static MEANWHILE: RefCell<Option<Meanwhile>> = const { RefCell::new(None) };
     }
 
     /// What `act` says of the simulated world; `None` where nothing is simulated.
@@ -95,6 +160,7 @@ mod simulated {
     /// Simulates no longer in this thread.
     pub fn end() {
         WORLD.set(None);
+        MEANWHILE.set(None);
     }
 
     /// Whether this thread simulates.
@@ -146,11 +212,59 @@ mod simulated {
         with(|world| world.passed).unwrap_or(0)
     }
 
-    /// A moment at which the present process may be killed; it unwinds with [`Killed`] then.
+    /// What happens while a process waits for room, in place of the wait: other processes go on, and the present one is set again after that. It
+    /// has to catch the [`Killed`] of those, and says whether the waiting one shall look again. With `None`, waiting is in vain.
+    pub fn on_wait(meanwhile: Option<Box<dyn FnMut() -> bool>>) {
+        MEANWHILE.set(meanwhile);
+    }
+
+    /// The present process waits.
+    pub(crate) fn wait() -> Wait {
+        let Some(waiting) = pid() else { return Wait::InKernel };
+        // Taken out, for what it does may wait too.
+        let Some(mut meanwhile) = MEANWHILE.take() else {
+            return Wait::InVain;
+        };
+        let look_again = meanwhile();
+        MEANWHILE.with_borrow_mut(|place| {
+            place.get_or_insert(meanwhile);
+        });
+        become_process(waiting);
+        if is_killed() {
+            std::panic::resume_unwind(Box::new(Killed { pid: waiting }));
+        }
+        if look_again { Wait::Over } else { Wait::InVain }
+    }
+
+    /// The process that a handle belongs to.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct Process(Option<u32>);
+
+    impl Process {
+        pub(crate) fn present() -> Self {
+            Self(pid())
+        }
+
+        pub(crate) fn is_killed(self) -> bool {
+            let dead = |pid| with(|world| world.dead.contains(&pid));
+            self.0.and_then(dead).unwrap_or(false)
+        }
+    }
+
+    /// The present process, where processes are simulated.
+    #[must_use]
+    pub fn pid() -> Option<u32> {
+        with(|world| world.process)
+    }
+
+    /// A moment at which the present process may be killed; it unwinds with [`Killed`] then. Not while it unwinds already, for whatever reason.
     pub fn point() {
+        if std::thread::panicking() {
+            return;
+        }
         let killed = with(|world| {
             if world.dead.contains(&world.process) {
-                return None; // it unwinds already
+                return None; // what it held is being dropped
             }
             world.passed += 1;
             match world.countdown.as_mut()? {

@@ -19,6 +19,7 @@ use crate::limits::{STATE_MAX, unfragmented_max};
 use crate::owner::{self, OwnerWord};
 use crate::payload::{Fields, Payload};
 use crate::record::{ADOPTION_PAYLOAD, GAP_PAYLOAD, header_len};
+use crate::simulation::{Process, point};
 use crate::statement::{CallSite, RuntimeStatement, Statement};
 use crate::transaction::{Batch, Transaction};
 use std::cell::Cell;
@@ -45,6 +46,8 @@ pub struct Writer {
     recovered: Option<Recovered>,
     /// The fork generation in which all of the above means something.
     generation: u64,
+    /// The simulated process to which it means something, where processes are simulated.
+    process: Process,
     /// The id of each statement in this ring, by the statement's number in this process; 0 while it has none.
     ids: Vec<u32>,
     next_id: u32,
@@ -101,6 +104,7 @@ impl Writer {
             owner,
             recovered,
             generation: fork::generation(),
+            process: Process::present(),
             ids: Vec::new(),
             next_id,
             lowest_id: next_id,
@@ -298,6 +302,7 @@ impl Writer {
         if !self.is_forked() {
             // If the swap fails somebody else retired it. The drop that follows finds another owner, and changes nothing.
             let _ = OwnerWord::swap(self.cursor.memory(), self.owner, OwnerWord::RETIRED);
+            point();
         }
     }
 
@@ -377,8 +382,13 @@ impl Drop for Writer {
         if self.is_forked() {
             return; // The ring is the parent's.
         }
+        if self.process.is_killed() {
+            return; // The dead close nothing.
+        }
+        point();
         // If the swap fails the ring was retired under us, and stays so.
         let _ = OwnerWord::swap(self.cursor.memory(), self.owner, OwnerWord::CLOSED);
+        point();
         self.cursor.doorbell().announce_change();
     }
 }

@@ -12,6 +12,7 @@ use crate::limits::{DEFINITIONS_MAX, RECORD_MAX, RUN_MAX, fragment_max};
 use crate::mutant;
 use crate::payload::{Output, Payload};
 use crate::record::{self, ADOPTION_PAYLOAD, GAP_PAYLOAD, Kind, first_word, header_len, padded};
+use crate::simulation::point;
 use crate::statement::{CallSite, DefinitionError};
 
 /// A run's buffer larger than this is given back after use, in bytes.
@@ -146,6 +147,7 @@ impl Writer {
         } else {
             &mut self.run[..]
         };
+        point();
         // MORE is a bit of the header's first word, whose highest byte is the fourth.
         pending[offset + 3] |= record::MORE_IN_BYTE_3;
     }
@@ -199,6 +201,7 @@ impl Writer {
             let flags = if is_last { LAST } else { 0 };
             let place = self.cursor.next(len);
             place[..PLAIN_HEADER].copy_from_slice(&plain_header(Kind::Fragment, len, flags, number));
+            point();
             place[PLAIN_HEADER..].copy_from_slice(piece);
             self.cursor.keep(len);
             if let Some(state) = state.filter(|_| is_last) {
@@ -266,6 +269,7 @@ impl Writer {
             return Ok(false);
         }
         let abort = plain_header(Kind::Abort, PLAIN_HEADER, 0, self.lowest_id);
+        point();
         self.cursor.next(PLAIN_HEADER).copy_from_slice(&abort);
         self.cursor.keep(PLAIN_HEADER);
         self.cursor.publish(Carries::Records);
@@ -340,16 +344,21 @@ fn write_record<P: Payload + ?Sized>(
 ) -> Result<(), Error> {
     let header = header_len(time.is_some());
     // The padding, first: what is not padding in the last eight bytes is overwritten.
+    point();
     if let Some(last) = out.last_chunk_mut::<8>() {
         *last = [0; 8];
     }
+    point();
     let flags = if time.is_some() { TIME } else { 0 };
     out[..PLAIN_HEADER].copy_from_slice(&plain_header(Kind::Record, len, flags, id));
     if let Some(time) = time {
+        point();
         out[PLAIN_HEADER..header].copy_from_slice(&time.to_le_bytes());
     }
+    point();
     let mut place = Output::new(&mut out[header..len]);
     payload.encode(&mut place);
+    point();
     let (written, announced) = (place.written(), len - header);
     if written == announced {
         Ok(())
