@@ -33,6 +33,7 @@
 mod archive;
 mod column;
 mod error;
+mod fault;
 mod open;
 mod overview;
 mod recovery;
@@ -47,10 +48,9 @@ use rusqlite::{Connection, TransactionBehavior};
 pub use crate::archive::Archive;
 pub use crate::error::Error;
 use crate::error::Failure;
+pub use crate::fault::{Fault, FaultKind};
 pub use crate::open::set_aside;
-pub use crate::overview::{
-    Acknowledgement, Destination, Fault, Overview, ReceiveConnection, RegionCounts, Session, Spool,
-};
+pub use crate::overview::{Acknowledgement, Destination, Overview, ReceiveConnection, RegionCounts, Session, Spool};
 pub use crate::recovery::{NewRecovery, Recovery, RecoveryOutcome};
 pub use crate::region::{NewRegion, ReaderStatus, Region, RegionState};
 pub use crate::session::{NewSession, Role, SessionId, SessionKind};
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn row_of_a_session_that_does_not_exist_is_refused_by_its_foreign_key() {
         let (_store, mut stat) = fresh();
-        let refused = stat.record_fault(SessionId(9), "ring", "shrunk", 1);
+        let refused = stat.record_fault(SessionId(9), FaultKind::Fault, "ring", "shrunk", 1);
         assert!(matches!(refused, Err(Error::Unknown { .. })), "{refused:?}");
         let orphan = "INSERT INTO spools (session, group_name, directory, sender, epoch, registered)
                       VALUES (9, 'web', '/spool', 'x', 1, 1)";
@@ -211,7 +211,7 @@ mod tests {
             .unwrap();
         let session = begin(&mut stat).unwrap();
         assert!(matches!(
-            stat.record_fault(session, "ring", "shrunk", 1),
+            stat.record_fault(session, FaultKind::Fault, "ring", "shrunk", 1),
             Err(Error::Corrupt { .. })
         ));
     }

@@ -1,11 +1,12 @@
 //! Everything that `hog status` shows of a database, read on one snapshot into plain values.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
 use crate::archive::{self, Archive};
 use crate::column::{Argv, Id, Word};
 use crate::error::{Error, Failure};
+use crate::fault::{self, Fault};
 use crate::{Recovery, Region, RegionState, Role, SenderStatus, SessionId, SessionKind, Stat};
 
 /// How many of the latest sessions, faults and connections an overview has.
@@ -33,6 +34,8 @@ pub struct Overview {
     pub recoveries: Vec<Recovery>,
     /// The latest 20 faults, newest first.
     pub faults: Vec<Fault>,
+    /// The latest session lost something, or does without a worker that failed too often.
+    pub is_degraded: bool,
     /// The latest 20 connections that a receiver accepted, newest first.
     pub connections: Vec<ReceiveConnection>,
 }
@@ -116,19 +119,6 @@ pub struct Acknowledgement {
     pub time: i64,
 }
 
-/// Something that went wrong.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// In which session.
-    pub session: SessionId,
-    /// When, ns since 1970.
-    pub time: i64,
-    /// With what.
-    pub object: String,
-    /// What happened.
-    pub what: String,
-}
-
 /// A connection that a receiver accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceiveConnection {
@@ -161,7 +151,8 @@ impl Stat {
                 spools: spools(db)?,
                 archives: archive::latest(db)?,
                 recoveries: recoveries(db)?,
-                faults: faults(db)?,
+                faults: fault::latest(db, LATEST_ROWS)?,
+                is_degraded: fault::is_degraded(db)?,
                 connections: connections(db)?,
             })
         })
@@ -290,20 +281,6 @@ fn recoveries(db: &Connection) -> Result<Vec<Recovery>, Failure> {
     );
     let mut query = db.prepare(&sql)?;
     let rows = query.query_map([LATEST_ROWS], Recovery::from_row)?;
-    Ok(rows.collect::<Result<_, _>>()?)
-}
-
-fn faults(db: &Connection) -> Result<Vec<Fault>, Failure> {
-    let mut query = db.prepare("SELECT session, time, object, what FROM faults ORDER BY id DESC LIMIT ?1")?;
-    let fault = |row: &Row<'_>| {
-        Ok(Fault {
-            session: SessionId(row.get(0)?),
-            time: row.get(1)?,
-            object: row.get(2)?,
-            what: row.get(3)?,
-        })
-    };
-    let rows = query.query_map([LATEST_ROWS], fault)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

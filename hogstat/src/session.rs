@@ -1,4 +1,4 @@
-//! Sessions, and what is recorded of a session as a whole: its faults and the connections it received.
+//! Sessions, and the connections that they received.
 //!
 //! A session that was killed is one whose `ended` is NULL for ever; nothing is written on anybody's behalf later.
 
@@ -12,9 +12,6 @@ use crate::error::{Error, Failure};
 /// How many faults are kept, and how many received connections: a crash loop or a flapping link must not fill the
 /// disk. The oldest go first.
 const JOURNAL_ROWS_MAX: i64 = 10_000;
-
-/// A longer text about a fault is cut, in bytes.
-const FAULT_TEXT_BYTES_MAX: usize = 4096;
 
 /// A session's number in this database. They grow in the order in which sessions began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -117,20 +114,6 @@ impl Stat {
         })
     }
 
-    /// Records that something went wrong: `what` happened to `object` (a path, a ring, a destination, a worker).
-    /// Texts are cut at 4096 bytes; of all faults the latest 10,000 are kept.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub fn record_fault(&mut self, session: SessionId, object: &str, what: &str, now: i64) -> Result<(), Error> {
-        let (object, what) = (cut(object), cut(what));
-        self.write(|db| {
-            db.prepare_cached("INSERT INTO faults (session, time, object, what) VALUES (?1, ?2, ?3, ?4)")?
-                .execute(params![session.0, now, object, what])?;
-            forget_oldest(db, "DELETE FROM faults WHERE id <= ?1")
-        })
-    }
-
     /// Records that a sender connected. Of all connections the latest 10,000 are kept.
     ///
     /// # Errors
@@ -156,12 +139,8 @@ impl Stat {
 }
 
 /// Keeps the table into which a row was just inserted at its bound.
-fn forget_oldest(db: &Connection, delete_up_to: &str) -> Result<(), Failure> {
+pub(crate) fn forget_oldest(db: &Connection, delete_up_to: &str) -> Result<(), Failure> {
     db.prepare_cached(delete_up_to)?
         .execute([db.last_insert_rowid() - JOURNAL_ROWS_MAX])?;
     Ok(())
-}
-
-fn cut(text: &str) -> &str {
-    &text[..text.floor_char_boundary(FAULT_TEXT_BYTES_MAX)]
 }

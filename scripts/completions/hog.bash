@@ -31,6 +31,9 @@ _hog() {
             hog,engine)
                 cmd="hog__subcmd__engine"
                 ;;
+            hog,faults)
+                cmd="hog__subcmd__faults"
+                ;;
             hog,gc)
                 cmd="hog__subcmd__gc"
                 ;;
@@ -64,6 +67,9 @@ _hog() {
             hog__subcmd__help,engine)
                 cmd="hog__subcmd__help__subcmd__engine"
                 ;;
+            hog__subcmd__help,faults)
+                cmd="hog__subcmd__help__subcmd__faults"
+                ;;
             hog__subcmd__help,gc)
                 cmd="hog__subcmd__help__subcmd__gc"
                 ;;
@@ -89,7 +95,7 @@ _hog() {
 
     case "${cmd}" in
         hog)
-            opts="-q -h -V --quiet --help --version engine batchsend batchrecv local cat verify status recover gc demo help"
+            opts="-q -h -V --quiet --help --version engine batchsend batchrecv local cat verify status faults recover gc demo help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -324,6 +330,36 @@ _hog() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        hog__subcmd__faults)
+            opts="-m -q -h -V --store-dir --since --format --quiet --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --store-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -m)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         hog__subcmd__gc)
             opts="-g -m -q -h -V --group --dry-run --older-than --force --store-dir --shm-dir --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -363,7 +399,7 @@ _hog() {
             return 0
             ;;
         hog__subcmd__help)
-            opts="engine batchsend batchrecv local cat verify status recover gc demo help"
+            opts="engine batchsend batchrecv local cat verify status faults recover gc demo help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -433,6 +469,20 @@ _hog() {
             return 0
             ;;
         hog__subcmd__help__subcmd__engine)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hog__subcmd__help__subcmd__faults)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

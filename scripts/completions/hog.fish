@@ -34,6 +34,7 @@ complete -c hog -n "__fish_hog_needs_command" -f -a "local" -d 'Drain rings stra
 complete -c hog -n "__fish_hog_needs_command" -f -a "cat" -d 'Print the records of archives and spools'
 complete -c hog -n "__fish_hog_needs_command" -f -a "verify" -d 'Check archives and spools, byte by byte'
 complete -c hog -n "__fish_hog_needs_command" -f -a "status" -d 'Say what a sender or receiver is doing'
+complete -c hog -n "__fish_hog_needs_command" -f -a "faults" -d 'Say what went wrong, with what, since when and how often'
 complete -c hog -n "__fish_hog_needs_command" -f -a "recover" -d 'Say what earlier runs left and a sender would do with it, or settle it by hand'
 complete -c hog -n "__fish_hog_needs_command" -f -a "gc" -d 'Take away what nobody will come for'
 complete -c hog -n "__fish_hog_needs_command" -f -a "demo" -d 'Ship a file on this machine, killing sender and receiver on the way, and compare'
@@ -117,6 +118,13 @@ complete -c hog -n "__fish_hog_using_subcommand status" -l shm-dir -d 'Where rin
 complete -c hog -n "__fish_hog_using_subcommand status" -s q -l quiet -d 'Say less: -q only warnings, -qq only errors'
 complete -c hog -n "__fish_hog_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hog -n "__fish_hog_using_subcommand status" -s V -l version -d 'Print version'
+complete -c hog -n "__fish_hog_using_subcommand faults" -s m -l store-dir -d 'The store that is asked about' -r -F
+complete -c hog -n "__fish_hog_using_subcommand faults" -l since -d 'Only what went wrong at this moment or later' -r
+complete -c hog -n "__fish_hog_using_subcommand faults" -l format -d 'How to print them' -r -f -a "text\t'For people, a line each'
+json\t'A JSON object each'"
+complete -c hog -n "__fish_hog_using_subcommand faults" -s q -l quiet -d 'Say less: -q only warnings, -qq only errors'
+complete -c hog -n "__fish_hog_using_subcommand faults" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hog -n "__fish_hog_using_subcommand faults" -s V -l version -d 'Print version'
 complete -c hog -n "__fish_hog_using_subcommand recover" -l abandon -d 'Give up a destination (HOST:PORT) or a ring (its uuid); may be repeated' -r
 complete -c hog -n "__fish_hog_using_subcommand recover" -l forget -d 'Forget what a destination has acknowledged; may be repeated' -r
 complete -c hog -n "__fish_hog_using_subcommand recover" -l new-identity -d 'Make the spool in this directory another sender' -r -F
@@ -141,14 +149,15 @@ complete -c hog -n "__fish_hog_using_subcommand demo" -l shm-dir -d 'Where rings
 complete -c hog -n "__fish_hog_using_subcommand demo" -s q -l quiet -d 'Say less: -q only warnings, -qq only errors'
 complete -c hog -n "__fish_hog_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hog -n "__fish_hog_using_subcommand demo" -s V -l version -d 'Print version'
-complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status recover gc demo help" -f -a "engine" -d 'Log each line of files or of stdin as a record'
-complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status recover gc demo help" -f -a "batchsend" -d 'Drain rings into a spool and ship it'
-complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status recover gc demo help" -f -a "batchrecv" -d 'Receive what is shipped and store it'
-complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status recover gc demo help" -f -a "local" -d 'Drain rings straight into an archive on this host'
-complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status recover gc demo help" -f -a "cat" -d 'Print the records of archives and spools'
-complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status recover gc demo help" -f -a "verify" -d 'Check archives and spools, byte by byte'
-complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status recover gc demo help" -f -a "status" -d 'Say what a sender or receiver is doing'
-complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status recover gc demo help" -f -a "recover" -d 'Say what earlier runs left and a sender would do with it, or settle it by hand'
-complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status recover gc demo help" -f -a "gc" -d 'Take away what nobody will come for'
-complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status recover gc demo help" -f -a "demo" -d 'Ship a file on this machine, killing sender and receiver on the way, and compare'
-complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status recover gc demo help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status faults recover gc demo help" -f -a "engine" -d 'Log each line of files or of stdin as a record'
+complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status faults recover gc demo help" -f -a "batchsend" -d 'Drain rings into a spool and ship it'
+complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status faults recover gc demo help" -f -a "batchrecv" -d 'Receive what is shipped and store it'
+complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status faults recover gc demo help" -f -a "local" -d 'Drain rings straight into an archive on this host'
+complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status faults recover gc demo help" -f -a "cat" -d 'Print the records of archives and spools'
+complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status faults recover gc demo help" -f -a "verify" -d 'Check archives and spools, byte by byte'
+complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status faults recover gc demo help" -f -a "status" -d 'Say what a sender or receiver is doing'
+complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status faults recover gc demo help" -f -a "faults" -d 'Say what went wrong, with what, since when and how often'
+complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status faults recover gc demo help" -f -a "recover" -d 'Say what earlier runs left and a sender would do with it, or settle it by hand'
+complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status faults recover gc demo help" -f -a "gc" -d 'Take away what nobody will come for'
+complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status faults recover gc demo help" -f -a "demo" -d 'Ship a file on this machine, killing sender and receiver on the way, and compare'
+complete -c hog -n "__fish_hog_using_subcommand help; and not __fish_seen_subcommand_from engine batchsend batchrecv local cat verify status faults recover gc demo help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -11,6 +11,7 @@ mod batchsend;
 mod cat;
 mod demo;
 mod engine;
+mod faults;
 mod gc;
 mod local;
 mod recover;
@@ -60,6 +61,8 @@ enum Mode {
     Verify(verify::VerifyArgs),
     /// Say what a sender or receiver is doing
     Status(status::StatusArgs),
+    /// Say what went wrong, with what, since when and how often
+    Faults(faults::FaultsArgs),
     /// Say what earlier runs left and a sender would do with it, or settle it by hand
     #[command(override_usage = "hog recover [OPTIONS] <--dry-run|--abandon|--forget|--new-identity>")]
     Recover(recover::RecoverArgs),
@@ -129,6 +132,7 @@ impl Cli {
             Mode::Cat(args) => args.run(),
             Mode::Verify(args) => args.run(),
             Mode::Status(args) => args.run(),
+            Mode::Faults(args) => args.run(),
             Mode::Recover(args) => args.run(),
             Mode::Gc(args) => args.run(),
             Mode::Demo(args) => args.run(),

@@ -7,6 +7,7 @@ pub mod cat;
 pub mod demo;
 pub mod drainer;
 pub mod engine;
+pub mod faults;
 pub mod gc;
 pub mod heartbeat;
 pub mod local;

@@ -5,7 +5,7 @@ use crate::modes::stop::Stop;
 use crate::modes::store::keep_reserve;
 use crate::os::clock;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
-use hogstat::{NewRegion, RecoveryOutcome, RegionState, SenderStatus, SessionId, Stat};
+use hogstat::{FaultKind, NewRegion, RecoveryOutcome, RegionState, SenderStatus, SessionId, Stat};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,7 +47,7 @@ enum Note {
         group: String,
         sender: Uuid,
     },
-    Fault(String, String),
+    Fault(FaultKind, String, String),
 }
 
 /// Takes what is to be recorded. Clones feed the same thread.
@@ -59,6 +59,9 @@ pub struct Recorder {
 
 /// Acknowledged positions are noted at most this often.
 const ACKS_EVERY: Duration = Duration::from_secs(1);
+
+/// While so many notes wait for the database, no faults and connections are added: what others do must not fill our memory.
+const FAULTS_WAITING_MAX: usize = 10_000;
 
 /// Says what every destination has acknowledged: (sender, address, positions).
 pub type Acknowledged = dyn FnMut() -> Vec<(Uuid, String, Vec<(Uuid, u64)>)> + Send;
@@ -128,6 +131,9 @@ impl Recorder {
 
     /// A sender connected.
     pub fn connection(&self, remote: std::net::SocketAddr, group: &str, sender: Uuid) {
+        if self.notes.len() >= FAULTS_WAITING_MAX {
+            return;
+        }
         let (address, port) = (remote.ip().to_string(), remote.port());
         self.note(Note::Connection {
             remote: address,
@@ -139,16 +145,25 @@ impl Recorder {
 
     /// Something went wrong with `object`, and nothing was lost by it.
     pub fn fault(&self, object: &str, what: &str) {
-        self.note(Note::Fault(object.to_owned(), what.to_owned()));
+        self.note_fault(FaultKind::Fault, object, what);
     }
 
     /// Something of `object` is lost.
     pub fn loss(&self, object: &str, what: &str) {
-        self.degraded.store(true, Ordering::Relaxed);
-        self.fault(object, what);
+        self.note_fault(FaultKind::Loss, object, what);
     }
 
-    /// Whether anything was lost.
+    /// The same of any kind. After a loss, and once a worker is given up, this process is degraded.
+    pub fn note_fault(&self, kind: FaultKind, object: &str, what: &str) {
+        if matches!(kind, FaultKind::Loss | FaultKind::GivenUp) {
+            self.degraded.store(true, Ordering::Relaxed); // a flag alone: no data hangs on it
+        }
+        if self.notes.len() < FAULTS_WAITING_MAX {
+            self.note(Note::Fault(kind, object.to_owned(), what.to_owned()));
+        }
+    }
+
+    /// Whether anything was lost, or is not done any more.
     #[must_use]
     pub fn is_degraded(&self) -> bool {
         self.degraded.load(Ordering::Relaxed)
@@ -242,7 +257,7 @@ impl Writer {
                 group,
                 sender,
             } => stat.record_connection(session, remote, *port, group, *sender, now),
-            Note::Fault(object, what) => stat.record_fault(session, object, what, now),
+            Note::Fault(kind, object, what) => stat.record_fault(session, *kind, object, what, now),
         }
     }
 

@@ -7,6 +7,7 @@ mod text;
 pub use recoveries::RecoveryStatus;
 
 use crate::exit::{ExitStatus, Failure};
+use crate::modes::faults::FaultStatus;
 use crate::modes::store::{DATABASE, database_failure};
 use crate::os::clock;
 use crate::os::lock::{self, DirectoryLock};
@@ -44,6 +45,8 @@ pub struct StatusOptions {
 pub struct Status {
     /// Pid of the process that holds the store.
     pub running: Option<String>,
+    /// The latest session lost something, or does without a worker that failed too often.
+    pub is_degraded: bool,
     /// Bytes that are not where they are to stay: in rings, in spools and not acknowledged by all they are owed to, in archives that are
     /// drained into on this host and not known to be on disk.
     pub unacked_bytes: u64,
@@ -137,17 +140,6 @@ pub struct RegionStatus {
     pub position: u64,
 }
 
-/// Something that went wrong.
-#[derive(Debug, Serialize)]
-pub struct FaultStatus {
-    /// When.
-    pub time: String,
-    /// With what.
-    pub object: String,
-    /// What.
-    pub what: String,
-}
-
 /// Prints the status. Exit 3 when the role is not running.
 ///
 /// # Errors
@@ -198,13 +190,14 @@ pub fn look(options: &StatusOptions) -> Result<Status, Failure> {
     }
     Ok(Status {
         running: DirectoryLock::holder_of(&options.store),
+        is_degraded: overview.is_degraded,
         unacked_bytes: groups.iter().map(GroupStatus::unacked_bytes).sum(),
         dropped_records: groups.iter().map(|group| group.dropped_records).sum(),
         groups,
         sessions: overview.sessions.iter().map(session_status).collect(),
         regions: overview.regions.iter().map(region_status).collect(),
         recoveries: overview.recoveries.iter().map(RecoveryStatus::of).collect(),
-        faults: overview.faults.iter().map(fault_status).collect(),
+        faults: overview.faults.iter().map(FaultStatus::of).collect(),
     })
 }
 
@@ -369,13 +362,5 @@ fn region_status(region: &hogstat::Region) -> RegionStatus {
         name: region.name.clone(),
         state: region.state.to_string(),
         position: region.position,
-    }
-}
-
-fn fault_status(fault: &hogstat::Fault) -> FaultStatus {
-    FaultStatus {
-        time: time_of(fault.time),
-        object: fault.object.clone(),
-        what: fault.what.clone(),
     }
 }

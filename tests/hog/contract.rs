@@ -69,6 +69,7 @@ struct Total {
 #[serde(deny_unknown_fields)]
 struct Status {
     running: Option<String>,
+    is_degraded: bool,
     unacked_bytes: u64,
     dropped_records: u64,
     groups: Vec<Group>,
@@ -177,6 +178,11 @@ struct Step {
 #[serde(deny_unknown_fields)]
 struct Fault {
     time: String,
+    last: String,
+    count: u64,
+    session: String,
+    kind: String,
+    worker: Option<String>,
     object: String,
     what: String,
 }
@@ -351,7 +357,21 @@ fn what_is_printed_as_json_is_what_is_described() {
         &["ended"],
     );
     hold::<Region>("Region of status", &all("regions").iter().collect::<Vec<_>>(), &[]);
-    hold::<Fault>("Fault of status", &all("faults").iter().collect::<Vec<_>>(), &[]);
+    // Those of workers: supervision.rs.
+    hold::<Fault>("Fault", &all("faults").iter().collect::<Vec<_>>(), &["worker"]);
+    let store = scene.store();
+    let faults = scene.run(
+        "faults",
+        &[
+            "faults".as_ref(),
+            "--format=json".as_ref(),
+            "-m".as_ref(),
+            store.as_os_str(),
+        ],
+    );
+    assert_eq!(faults.code, Some(0), "{}", faults.words);
+    let faults = objects(&faults.output);
+    hold::<Fault>("Fault", &faults.iter().collect::<Vec<_>>(), &["worker"]);
 }
 
 /// What one sender left for a receiver that was away, and for nobody.

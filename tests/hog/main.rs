@@ -45,5 +45,7 @@ mod sharing;
 mod ship;
 mod small_disk;
 mod spoilt;
+mod supervision;
 mod syscalls;
+
 mod tidying;

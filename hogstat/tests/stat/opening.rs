@@ -16,7 +16,7 @@ fn empty_directory_gets_a_database_of_the_latest_version() {
         .shell()
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .unwrap();
-    assert_eq!(version, 5);
+    assert_eq!(version, 6);
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn database_of_the_first_version_is_brought_up_to_date_and_keeps_its_rows() {
     drop(old);
     assert!(matches!(
         Stat::open_read_only(&store.path()),
-        Err(Error::Older { found: 1, known: 5, .. })
+        Err(Error::Older { found: 1, known: 6, .. })
     ));
     let overview = store.open().overview().unwrap();
     assert_eq!(overview.sessions[0].started, 3);
@@ -78,7 +78,7 @@ fn newer_database_is_refused_and_not_a_byte_of_it_changes() {
                 refused,
                 Err(Error::Newer {
                     found: 77,
-                    known: 5,
+                    known: 6,
                     ..
                 })
             ),
@@ -225,7 +225,8 @@ fn reopened_database_has_all_that_was_recorded() {
     spool(&mut stat, session, uuid(50), 3, &["a:1", "b:2"], 2);
     stat.register_region(session, &ring(60, 7), 3).unwrap();
     stat.note_acknowledged(uuid(50), "b:2", &[(uuid(60), 128)], 4).unwrap();
-    stat.record_fault(session, "a:1", "connection reset", 5).unwrap();
+    stat.record_fault(session, hogstat::FaultKind::Fault, "a:1", "connection reset", 5)
+        .unwrap();
     stat.record_connection(session, "10.0.0.1", 999, "web", uuid(50), 6)
         .unwrap();
     let before = stat.overview().unwrap();

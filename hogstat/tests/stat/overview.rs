@@ -29,7 +29,8 @@ fn overview_has_the_latest_twenty_faults_newest_first() {
     let mut stat = store.open();
     let session = begin(&mut stat, 1);
     for n in 0..25 {
-        stat.record_fault(session, "ring", &n.to_string(), n).unwrap();
+        stat.record_fault(session, hogstat::FaultKind::Fault, "ring", &n.to_string(), n)
+            .unwrap();
     }
     let shown: Vec<_> = stat.overview().unwrap().faults.iter().map(|fault| fault.time).collect();
     assert_eq!(shown, (5..25).rev().collect::<Vec<_>>());

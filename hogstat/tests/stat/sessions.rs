@@ -1,6 +1,6 @@
 //! Sessions, faults, connections.
 
-use hogstat::{Error, NewSession, Role, SessionKind};
+use hogstat::{Error, FaultKind, NewSession, Role, SessionKind};
 
 use crate::{Store, begin, texts, uuid};
 
@@ -50,7 +50,7 @@ fn session_of_another_database_is_unknown_here() {
         Err(Error::Unknown { .. })
     ));
     assert!(matches!(
-        here.open().record_fault(session, "x", "y", 2),
+        here.open().record_fault(session, FaultKind::Fault, "x", "y", 2),
         Err(Error::Unknown { .. })
     ));
 }
@@ -73,7 +73,7 @@ fn endless_fault_text_is_cut_between_characters() {
     let mut stat = store.open();
     let session = begin(&mut stat, 1);
     let what = format!("x{}", "é".repeat(4096));
-    stat.record_fault(session, "ring", &what, 2).unwrap();
+    stat.record_fault(session, FaultKind::Fault, "ring", &what, 2).unwrap();
     let fault = stat.overview().unwrap().faults.remove(0);
     assert_eq!((fault.object.as_str(), fault.what.len()), ("ring", 4095));
     assert!(what.starts_with(&fault.what));
@@ -84,18 +84,20 @@ fn oldest_faults_and_connections_make_room_for_the_latest() {
     let store = Store::new();
     let mut stat = store.open();
     let session = begin(&mut stat, 1);
-    stat.record_fault(session, "ring", "the oldest", 1).unwrap();
+    stat.record_fault(session, FaultKind::Fault, "ring", "the oldest", 1)
+        .unwrap();
     stat.record_connection(session, "10.0.0.1", 1, "web", uuid(1), 1)
         .unwrap();
     store
         .shell()
         .execute_batch(
-            "INSERT INTO faults SELECT 10000, session, time, object, 'the latest but one' FROM faults;
+            "INSERT INTO faults SELECT 10000, session, time, object, 'the latest but one', kind, last, count FROM faults;
              INSERT INTO receive_connections SELECT 10000, session, time, remote, 2, group_name, sender
                                                FROM receive_connections;",
         )
         .unwrap();
-    stat.record_fault(session, "ring", "the latest", 2).unwrap();
+    stat.record_fault(session, FaultKind::Fault, "ring", "the latest", 2)
+        .unwrap();
     stat.record_connection(session, "10.0.0.1", 3, "web", uuid(1), 2)
         .unwrap();
     let overview = stat.overview().unwrap();
@@ -103,4 +105,50 @@ fn oldest_faults_and_connections_make_room_for_the_latest() {
     assert_eq!(faults, ["the latest", "the latest but one"]);
     let ports: Vec<_> = overview.connections.iter().map(|connection| connection.port).collect();
     assert_eq!(ports, [3, 2]);
+}
+
+#[test]
+fn fault_that_comes_again_is_counted_and_has_its_first_and_last_time() {
+    let store = Store::new();
+    let mut stat = store.open();
+    let first = begin(&mut stat, 1);
+    for now in [5, 7, 6] {
+        stat.record_fault(first, FaultKind::Peer, "peers", "nonsense", now)
+            .unwrap();
+    }
+    stat.record_fault(first, FaultKind::Fault, "peers", "nonsense", 8)
+        .unwrap();
+    let second = begin(&mut stat, 9);
+    stat.record_fault(second, FaultKind::Peer, "peers", "nonsense", 10)
+        .unwrap();
+    let faults = stat.faults_since(0).unwrap();
+    let shown: Vec<_> = faults
+        .iter()
+        .map(|fault| (fault.session, fault.kind, fault.count, fault.time, fault.last))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            (first, FaultKind::Peer, 3, 5, 7),
+            (first, FaultKind::Fault, 1, 8, 8),
+            (second, FaultKind::Peer, 1, 10, 10)
+        ]
+    );
+    assert_eq!(stat.faults_since(8).unwrap(), faults[1..]);
+}
+
+#[test]
+fn session_that_lost_something_or_does_without_a_worker_is_degraded_and_the_next_is_not() {
+    let store = Store::new();
+    let mut stat = store.open();
+    for kind in [FaultKind::Loss, FaultKind::GivenUp] {
+        let session = begin(&mut stat, 1);
+        stat.record_fault(session, FaultKind::Panic, "drain web", "on purpose", 2)
+            .unwrap();
+        assert!(!stat.overview().unwrap().is_degraded);
+        stat.record_fault(session, kind, "drain web", "words", 3).unwrap();
+        assert!(stat.overview().unwrap().is_degraded, "{kind}");
+    }
+    begin(&mut stat, 4);
+    assert!(!stat.overview().unwrap().is_degraded);
 }

@@ -264,7 +264,13 @@ pub(super) fn is_rebuilt(
     );
     warn!("group {group}: {words}");
     let object = directory.display().to_string();
-    let recorded = store.stat.record_fault(store.session, &object, &words, clock::now_db());
+    let recorded = store.stat.record_fault(
+        store.session,
+        hogstat::FaultKind::Loss,
+        &object,
+        &words,
+        clock::now_db(),
+    );
     recorded.map_err(|error| database_failure(&error))?;
     Ok(true)
 }

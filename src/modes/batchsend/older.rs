@@ -115,7 +115,13 @@ fn open_one(
     for damage in &opened.damages {
         warn!("{}: {damage}", directory.display());
         let object = directory.display().to_string();
-        let recorded = store.stat.record_fault(store.session, &object, damage, clock::now_db());
+        let recorded = store.stat.record_fault(
+            store.session,
+            hogstat::FaultKind::Fault,
+            &object,
+            damage,
+            clock::now_db(),
+        );
         recorded.map_err(|error| database_failure(&error))?;
     }
     Ok(opened)

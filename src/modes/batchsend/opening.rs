@@ -86,7 +86,13 @@ pub(super) fn open_group(options: &BatchsendOptions, store: &mut Store, group: &
         warn!("spool of group {group}: {damage}");
         store
             .stat
-            .record_fault(store.session, &directory.display().to_string(), damage, clock::now_db())
+            .record_fault(
+                store.session,
+                hogstat::FaultKind::Fault,
+                &directory.display().to_string(),
+                damage,
+                clock::now_db(),
+            )
             .map_err(|error| database_failure(&error))?;
     }
     let older = older::open(options, store, group, &earlier, (identity.sender, &directory))?;

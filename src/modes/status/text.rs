@@ -6,14 +6,23 @@ use super::Status;
 pub(super) fn of(status: &Status) -> String {
     use std::fmt::Write;
     let mut text = String::new();
+    let degraded = if status.is_degraded {
+        "; degraded, see the faults"
+    } else {
+        ""
+    };
     // Writing to a String cannot fail.
     let _ = match &status.running {
         Some(pid) => writeln!(
             text,
-            "running as process {pid}; {} bytes unacknowledged",
+            "running as process {pid}; {} bytes unacknowledged{degraded}",
             status.unacked_bytes
         ),
-        None => writeln!(text, "not running; {} bytes unacknowledged", status.unacked_bytes),
+        None => writeln!(
+            text,
+            "not running; {} bytes unacknowledged{degraded}",
+            status.unacked_bytes
+        ),
     };
     for group in &status.groups {
         let _ = match (&group.archive, &group.spool) {
@@ -78,7 +87,7 @@ pub(super) fn of(status: &Status) -> String {
         );
     }
     for fault in &status.faults {
-        let _ = writeln!(text, "fault {}: {}: {}", fault.time, fault.object, fault.what);
+        let _ = writeln!(text, "fault {}", fault.in_words());
     }
     text
 }
