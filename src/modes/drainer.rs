@@ -17,6 +17,7 @@ use crate::exit::chain;
 use crate::ids::StreamId;
 use crate::modes::recorder::Recorder;
 use crate::modes::stop::Stop;
+use crate::os::clock;
 use crate::os::lock::DirectoryLock;
 use crate::seglog::batch::FrameBatch;
 use crate::seglog::writer::AppendError;
@@ -36,6 +37,8 @@ use tracing::{info, warn};
 
 /// Between two passes that found something: long enough for producers to get on, short enough for nobody to wait.
 const POLL_BUSY: Duration = Duration::from_micros(50);
+/// The first sleep of an idle drainer.
+const SLEEP_MIN: Duration = Duration::from_millis(1);
 /// The longest sleep of an idle drainer; a producer's doorbell ends it.
 const SLEEP_MAX: Duration = Duration::from_millis(20);
 /// How long to wait before a failed append is repeated.
@@ -44,6 +47,15 @@ const APPEND_PAUSE: Duration = Duration::from_millis(100);
 const LIVES_MAX: u32 = 64;
 /// A pass that took this much is followed by another at once.
 const MUCH: usize = 256 * 1024;
+
+/// What a turn of a drainer came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// So many bytes are in the log.
+    Took(usize),
+    /// The log takes nothing now. What was taken from the rings waits for it.
+    Stuck,
+}
 
 /// What the drainer tells the rest of the process.
 #[derive(Default)]
@@ -79,6 +91,10 @@ pub struct Drainer<L> {
     recorder: Recorder,
     report: Arc<DrainerReport>,
     stop: Stop,
+    /// The log took nothing of the batch, which waits.
+    is_stuck: bool,
+    /// That the disk refuses was said.
+    said_stuck: bool,
     changes: u64,
     scan_due: Instant,
     owners_due: Instant,
@@ -96,7 +112,7 @@ impl<L: GroupLog> Drainer<L> {
         report: Arc<DrainerReport>,
         stop: Stop,
     ) -> Self {
-        let now = Instant::now();
+        let now = clock::moment();
         Self {
             group: group.to_owned(),
             log,
@@ -112,6 +128,8 @@ impl<L: GroupLog> Drainer<L> {
             recorder,
             report,
             stop,
+            is_stuck: false,
+            said_stuck: false,
             changes: 0,
             scan_due: now,
             owners_due: now,
@@ -143,6 +161,33 @@ impl<L: GroupLog> Drainer<L> {
     /// # Errors
     /// What ended it, in words; a new drainer is then built from the log.
     fn run(&mut self) -> Result<(), String> {
+        self.begin()?;
+        let mut sleep = SLEEP_MIN;
+        while !self.stop.is_set() {
+            match self.turn()? {
+                Turn::Took(0) => {
+                    self.sleep(sleep);
+                    sleep = (sleep * 2).min(SLEEP_MAX);
+                }
+                Turn::Took(bytes) => {
+                    sleep = SLEEP_MIN;
+                    if bytes < MUCH {
+                        std::thread::sleep(POLL_BUSY);
+                    }
+                }
+                Turn::Stuck => {
+                    self.stop.wait(APPEND_PAUSE);
+                }
+            }
+        }
+        self.finish()
+    }
+
+    /// Looks for the rings, and notes how much is in them.
+    ///
+    /// # Errors
+    /// What makes this drainer useless, in words.
+    pub fn begin(&mut self) -> Result<(), String> {
         self.scan()?;
         self.first_tails = Some(
             self.rings
@@ -150,33 +195,52 @@ impl<L: GroupLog> Drainer<L> {
                 .map(|(stream, ring)| (stream, ring.tail_hint()))
                 .collect(),
         );
-        let mut sleep = Duration::from_millis(1);
-        while !self.stop.is_set() {
-            self.report.passes.fetch_add(1, Ordering::Relaxed);
-            self.log.tend();
-            let took = self.pass()?;
-            self.look_at_owners()?;
-            self.publish_synced();
-            self.note_progress();
-            if took > 0 {
-                sleep = Duration::from_millis(1);
-                if took < MUCH {
-                    std::thread::sleep(POLL_BUSY);
-                }
-            } else {
-                self.sleep(sleep);
-                sleep = (sleep * 2).min(SLEEP_MAX);
-            }
+        Ok(())
+    }
+
+    /// One turn: takes what the rings have, looks at owners that may have gone, tells what became durable. It waits for nothing but the disk.
+    ///
+    /// # Errors
+    /// What makes this drainer useless, in words.
+    pub fn turn(&mut self) -> Result<Turn, String> {
+        // To wait for room is to be alive.
+        self.report.passes.fetch_add(1, Ordering::Relaxed);
+        self.log.tend();
+        if self.is_stuck && matches!(self.append()?, Turn::Stuck) {
+            return Ok(Turn::Stuck);
         }
-        self.pass()?;
+        let took = self.pass()?;
+        if self.is_stuck {
+            return Ok(Turn::Stuck);
+        }
+        self.look_at_owners()?;
+        self.publish_synced();
+        self.note_progress();
+        Ok(if self.is_stuck { Turn::Stuck } else { took })
+    }
+
+    /// Takes what the rings have for a last time, and finishes the log.
+    ///
+    /// # Errors
+    /// When the log takes nothing, in words.
+    pub fn finish(&mut self) -> Result<(), String> {
+        if self.is_stuck || matches!(self.pass()?, Turn::Stuck) {
+            return Err(format!("stopped while the {} took nothing", L::NAME));
+        }
         let finished = self.log.finish();
         self.publish_synced();
         finished.map_err(|error| chain(&error))
     }
 
-    /// Takes what the rings have, once; says how many bytes.
-    fn pass(&mut self) -> Result<usize, String> {
-        if self.doorbell.changes() != self.changes || Instant::now() >= self.scan_due {
+    /// The log that it appends to.
+    #[must_use]
+    pub fn log(&self) -> &L {
+        &self.log
+    }
+
+    /// Takes what the rings have, once.
+    fn pass(&mut self) -> Result<Turn, String> {
+        if self.doorbell.changes() != self.changes || clock::moment() >= self.scan_due {
             self.scan()?;
         }
         self.read_tails();
@@ -228,35 +292,35 @@ impl<L: GroupLog> Drainer<L> {
         self.advances.push((stream, to));
     }
 
-    /// Appends the batch, however long the disk takes, and then advances the heads and unlinks the rings that ended.
-    fn append(&mut self) -> Result<usize, String> {
+    /// Appends the batch, and then advances the heads and unlinks the rings that ended. When the log takes nothing the batch stays, and nothing is
+    /// added to it before the same was appended.
+    fn append(&mut self) -> Result<Turn, String> {
         if self.batch.is_empty() {
-            return Ok(0);
+            return Ok(Turn::Took(0));
         }
         if mutant::on("advance-before-append") {
             self.advance_heads();
         }
-        let mut said = false;
-        while let Err(error) = self.log.append(&mut self.batch) {
-            self.say_what_the_log_says();
-            match &error {
-                AppendError::Full(_) => {} // it said so, once
-                AppendError::Disk(error) => {
-                    if !std::mem::replace(&mut said, true) {
-                        self.say_stuck(&chain(error));
-                    }
-                    self.log.abandon_failed_segment().map_err(|error| chain(&error))?;
-                }
-                _ => return Err(chain(&error)),
-            }
-            // To wait for room is to be alive.
-            self.report.passes.fetch_add(1, Ordering::Relaxed);
-            if self.stop.wait(APPEND_PAUSE) {
-                return Err(format!("stopped while the {} took nothing", L::NAME));
-            }
-        }
+        let appended = self.log.append(&mut self.batch);
         self.say_what_the_log_says();
-        if said {
+        match appended {
+            Ok(()) => {}
+            Err(AppendError::Full(_)) => {
+                self.is_stuck = true; // it said so, once
+                return Ok(Turn::Stuck);
+            }
+            Err(AppendError::Disk(error)) => {
+                if !std::mem::replace(&mut self.said_stuck, true) {
+                    self.say_stuck(&chain(&error));
+                }
+                self.is_stuck = true;
+                self.log.abandon_failed_segment().map_err(|error| chain(&error))?;
+                return Ok(Turn::Stuck);
+            }
+            Err(error) => return Err(chain(&error)),
+        }
+        self.is_stuck = false;
+        if std::mem::take(&mut self.said_stuck) {
             info!("group {}: the {} takes records again", self.group, L::NAME);
         }
         self.advance_heads();
@@ -271,7 +335,7 @@ impl<L: GroupLog> Drainer<L> {
         }
         let appended = self.batch.len();
         self.batch.clear();
-        Ok(appended)
+        Ok(Turn::Took(appended))
     }
 
     fn say_stuck(&self, words: &str) {

@@ -1,12 +1,29 @@
 //! The one door to the clocks.
 
+#[cfg(feature = "simulation")]
+pub mod simulated;
+
 use jiff::Zoned;
 use jiff::tz::TimeZone;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// The present moment, of which no clock that is set knows: for what is due after a while.
+#[must_use]
+pub fn moment() -> Instant {
+    #[cfg(feature = "simulation")]
+    if let Some(moment) = simulated::moment() {
+        return moment;
+    }
+    Instant::now()
+}
 
 /// Nanoseconds since 1970; 0 for a clock that is set before that.
 #[must_use]
 pub fn now_ns() -> u64 {
+    #[cfg(feature = "simulation")]
+    if let Some(now) = simulated::now_ns() {
+        return now;
+    }
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
@@ -21,6 +38,10 @@ pub fn now_db() -> i64 {
 /// Today's local date as `$DATE` has it: `2026.11.21`.
 #[must_use]
 pub fn local_date() -> String {
+    #[cfg(feature = "simulation")]
+    if let Some(date) = simulated::date() {
+        return date;
+    }
     Zoned::now().strftime("%Y.%m.%d").to_string()
 }
 

@@ -8,7 +8,7 @@ use crate::ids::SegmentId;
 use crate::limits::{HANDSHAKE_MAX, SILENCE_MAX};
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
@@ -250,6 +250,29 @@ impl Wait<'_> {
 pub fn put_frame(out: &mut Vec<u8>, header: &FrameHeader, body: &[u8]) {
     out.extend_from_slice(&FrameHeader { durable: 0, ..*header }.seal(WIRE_SALT));
     out.extend_from_slice(body);
+}
+
+/// The sending end of a connection.
+pub trait Line: Send {
+    /// Sends all of `bytes`.
+    ///
+    /// # Errors
+    /// When the connection fails or takes nothing for [`SILENCE_MAX`].
+    fn send(&self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Ends the connection, for whoever else uses it as well.
+    fn hang_up(&self);
+}
+
+impl Line for TcpStream {
+    fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut stream = self;
+        stream.write_all(bytes)
+    }
+
+    fn hang_up(&self) {
+        let _ = self.shutdown(Shutdown::Both); // it may be gone already
+    }
 }
 
 /// Sends one frame.

@@ -48,6 +48,19 @@ pub struct Pending {
     pub acks: HashMap<u64, HashMap<StreamId, u64>>,
 }
 
+impl Pending {
+    /// Syncs it, which takes as long as the disk does.
+    ///
+    /// # Errors
+    /// When the disk refuses: final for this segment.
+    pub fn sync(&self) -> Result<(), DiskError> {
+        if mutant::on("ack-before-sync") {
+            return Ok(());
+        }
+        self.segment.sync().map(|_| ())
+    }
+}
+
 /// The archive of a group.
 pub struct Archive {
     log: SegmentLog,

@@ -4,11 +4,9 @@
 use crate::formats::frame::{FrameHeader, Kind};
 use crate::formats::wire;
 use crate::ids::StreamId;
-use crate::os::net;
+use crate::os::net::{self, Line};
 use std::collections::HashMap;
-use std::io::Write;
-use std::net::{Shutdown, TcpStream};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 
 /// The letterbox of one connection.
 #[derive(Default)]
@@ -61,36 +59,50 @@ impl AckBox {
     }
 
     /// Writes what comes in until the connection is over.
-    pub fn write_to(self: &Arc<Self>, mut stream: &TcpStream) {
+    pub fn write_to(&self, line: &dyn Line) {
         let mut out = Vec::new();
-        loop {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            while state.acked.is_empty() && state.has.is_empty() && !state.pong && !state.closed {
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-            }
-            if state.closed {
+        while self.wait() {
+            self.take(&mut out);
+            if line.send(&out).is_err() {
+                line.hang_up(); // the reading thread learns of it
                 return;
             }
-            let acked: Vec<_> = state.acked.drain().collect();
-            let has = std::mem::take(&mut state.has);
-            let pong = std::mem::take(&mut state.pong);
-            drop(state);
             out.clear();
-            for (stream, position) in has {
-                let header = FrameHeader::plain(Kind::Has, &[]).of_stream(stream, position, position);
-                net::put_frame(&mut out, &header, &[]);
-            }
-            if pong && acked.is_empty() {
-                net::put_frame(&mut out, &FrameHeader::plain(Kind::Ack, &[]), &[]);
-            }
-            for acked in acked.chunks(wire::PER_FRAME) {
-                let body = wire::encode_ack(acked);
-                net::put_frame(&mut out, &FrameHeader::plain(Kind::Ack, &body), &body);
-            }
-            if stream.write_all(&out).is_err() {
-                let _ = stream.shutdown(Shutdown::Both); // the reading thread learns of it
-                return;
-            }
         }
+    }
+
+    /// Waits until there is something to be told. `false`: the connection is over.
+    fn wait(&self) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        while !state.has_any() && !state.closed {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        !state.closed
+    }
+
+    /// Puts what there is to be told at the end of `out`, as frames.
+    pub fn take(&self, out: &mut Vec<u8>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let acked: Vec<_> = std::mem::take(&mut state.acked).into_iter().collect();
+        let has = std::mem::take(&mut state.has);
+        let pong = std::mem::take(&mut state.pong);
+        drop(state);
+        for (stream, position) in has {
+            let header = FrameHeader::plain(Kind::Has, &[]).of_stream(stream, position, position);
+            net::put_frame(out, &header, &[]);
+        }
+        if pong && acked.is_empty() {
+            net::put_frame(out, &FrameHeader::plain(Kind::Ack, &[]), &[]);
+        }
+        for acked in acked.chunks(wire::PER_FRAME) {
+            let body = wire::encode_ack(acked);
+            net::put_frame(out, &FrameHeader::plain(Kind::Ack, &body), &body);
+        }
+    }
+}
+
+impl BoxState {
+    fn has_any(&self) -> bool {
+        !self.acked.is_empty() || !self.has.is_empty() || self.pong
     }
 }

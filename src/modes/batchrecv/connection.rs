@@ -1,21 +1,18 @@
 //! One connection: HELLO, WELCOME, and then whatever the sender ships.
 
 use crate::exit::chain;
-use crate::formats::body::{Attach, End, Gap};
-use crate::formats::codec::{CodecError, Decompressor};
-use crate::formats::frame::{self, Codec, FrameHeader, Kind};
+use crate::formats::codec::CodecError;
+use crate::formats::frame::{FrameHeader, Kind};
 use crate::formats::pieces::BodyError;
-use crate::formats::table::ApplyError;
 use crate::formats::wire::{self, Hello, Refuse, RefuseCode};
 use crate::modes::batchrecv::Groups;
 use crate::modes::batchrecv::acks::AckBox;
-use crate::modes::batchrecv::group::{GroupStore, StoreError};
+use crate::modes::batchrecv::group::StoreError;
+use crate::modes::batchrecv::serving::Serving;
 use crate::modes::recorder::Recorder;
 use crate::modes::stop::Stop;
-use crate::os::net::{self, FrameReader, NetError, Patience};
-use crate::seglog::batch::FrameBatch;
-use crate::stages::receive::{self, RecordsError};
-use std::collections::HashSet;
+use crate::os::net::{self, FrameReader, Line, NetError, Patience};
+use crate::stages::receive::RecordsError;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -75,14 +72,8 @@ pub fn refuse(stream: &TcpStream, code: RefuseCode, words: &str) {
 /// A connection that is served.
 pub struct Connection {
     reader: FrameReader,
-    token: u64,
-    group: Arc<GroupStore>,
-    acks: Arc<AckBox>,
+    serving: Serving,
     writer: Option<JoinHandle<()>>,
-    /// Streams that WELCOME named: their ATTACH is not answered.
-    welcomed: HashSet<crate::ids::StreamId>,
-    decompressor: Decompressor,
-    batch: FrameBatch,
     stop: Stop,
 }
 
@@ -134,8 +125,9 @@ impl Connection {
             }
         };
         let acks = Arc::new(AckBox::default());
-        let held = match group.welcome(&hello, token, &acks, &stream) {
-            Ok(held) => held,
+        let line = Box::new(stream.try_clone()?);
+        let (serving, welcome) = match Serving::begin(group, &hello, token, &acks, line)? {
+            Ok(begun) => begun,
             Err(refusal) => {
                 info!("group {}: {remote} is refused: {}", hello.group, refusal.words);
                 refuse(&stream, refusal.code, &refusal.words);
@@ -149,16 +141,11 @@ impl Connection {
         recorder.connection(remote, &hello.group, hello.sender.0);
         let mut connection = Self {
             reader,
-            token,
-            group,
-            acks: Arc::clone(&acks),
+            serving,
             writer: None,
-            welcomed: held.iter().map(|held| held.stream).collect(),
-            decompressor: Decompressor::new()?,
-            batch: FrameBatch::default(),
             stop: stop.clone(),
         };
-        send_welcome(&stream, &held)?;
+        stream.send(&welcome)?;
         let writer = std::thread::Builder::new()
             .name(format!("ack {token}"))
             .spawn(move || acks.write_to(&stream))?;
@@ -172,7 +159,9 @@ impl Connection {
     /// Why it ended, other than that the sender closed it or the receiver is ending.
     pub fn run(&mut self) -> Result<(), ConnectionError> {
         loop {
-            match self.step() {
+            let (reader, stop) = (&mut self.reader, &self.stop);
+            let read = |body: &mut Vec<u8>| reader.read(body, Patience::of_shipping(), &|| stop.is_set());
+            match self.serving.step(read) {
                 Ok(()) => {}
                 Err(ConnectionError::Net(NetError::Closed | NetError::Stopped)) => return Ok(()),
                 // A killed sender leaves half a frame; a fenced one was told by its successor.
@@ -181,139 +170,11 @@ impl Connection {
             }
         }
     }
-
-    fn step(&mut self) -> Result<(), ConnectionError> {
-        self.batch.clear();
-        let at = self.batch.begin();
-        let stop = &self.stop;
-        let header = self
-            .reader
-            .read(self.batch.body_mut(), Patience::of_shipping(), &|| stop.is_set())?;
-        self.batch.finish(at, header);
-        match header.kind {
-            Kind::Data | Kind::Gap | Kind::End => self.store(&header),
-            Kind::Attach => self.attach(&header),
-            Kind::Forget => {
-                let streams = wire::decode_forget(self.body()).map_err(|source| bad_body(header.kind, source))?;
-                Ok(self.group.forget(self.token, &streams)?)
-            }
-            Kind::Ping => {
-                self.acks.pong();
-                Ok(())
-            }
-            other => Err(ConnectionError::Unexpected(other)),
-        }
-    }
-
-    fn body(&self) -> &[u8] {
-        self.batch
-            .frames()
-            .first()
-            .map_or(&[], |frame| self.batch.body_of(frame))
-    }
-
-    fn attach(&mut self, header: &FrameHeader) -> Result<(), ConnectionError> {
-        let body = self
-            .batch
-            .frames()
-            .first()
-            .map_or(&[][..], |frame| self.batch.body_of(frame));
-        let raw = self.decompressor.raw(header, body)?;
-        let attach = Attach::decode(raw).map_err(|source| bad_body(header.kind, source))?;
-        let position = self.group.attach(self.token, header, &attach)?;
-        if self.welcomed.insert(header.stream) {
-            self.acks.has(header.stream, position);
-        }
-        Ok(())
-    }
-
-    /// Judges the frame outside of the group's lock, as far as that can be done, and stores it.
-    fn store(&mut self, header: &FrameHeader) -> Result<(), ConnectionError> {
-        let body = self
-            .batch
-            .frames()
-            .first()
-            .map_or(&[][..], |frame| self.batch.body_of(frame));
-        let stream = header.stream;
-        let raw = self.decompressor.raw(header, body)?;
-        match header.kind {
-            Kind::Data => {
-                receive::check_records(raw, 0).map_err(|source| ConnectionError::Records { stream, source })?;
-            }
-            Kind::Gap => drop(Gap::decode(raw).map_err(|source| bad_body(header.kind, source))?),
-            _ => drop(End::decode(raw).map_err(|source| bad_body(header.kind, source))?),
-        }
-        let mut unfit = None;
-        let decompressor = &mut self.decompressor;
-        let stored = self
-            .group
-            .store(self.token, header, &mut self.batch, &mut |batch, position| {
-                let body = batch.frames().first().map_or(&[][..], |frame| batch.body_of(frame));
-                let rest = decompressor
-                    .raw(header, body)
-                    .map_err(ConnectionError::from)
-                    .and_then(|raw| {
-                        rest_of(header, raw, position).map_err(|source| ConnectionError::Records { stream, source })
-                    });
-                rest.map_err(|error| {
-                    unfit = Some(error);
-                    ApplyError::Position {
-                        stream,
-                        expected: position,
-                        found: header.start,
-                    }
-                })
-            });
-        match unfit {
-            Some(error) => Err(error),
-            None => Ok(stored?),
-        }
-    }
-}
-
-/// The part of a frame from `position` on, as a frame of its own.
-fn rest_of(header: &FrameHeader, raw: &[u8], position: u64) -> Result<FrameBatch, RecordsError> {
-    let mut batch = FrameBatch::default();
-    let body = if header.kind == Kind::Data {
-        let from = usize::try_from(position - header.start).unwrap_or(usize::MAX);
-        receive::check_records(raw, from)?;
-        &raw[from..]
-    } else {
-        raw
-    };
-    let mut rest = FrameHeader::plain(header.kind, body).of_stream(header.stream, position, header.end);
-    debug_assert_eq!(rest.codec, Codec::None);
-    (rest.flags, rest.time) = (header.flags & !frame::LAST, header.time);
-    batch.push(rest, body);
-    Ok(batch)
-}
-
-fn bad_body(kind: Kind, source: BodyError) -> ConnectionError {
-    ConnectionError::Body { kind, source }
-}
-
-fn send_welcome(stream: &TcpStream, held: &[wire::Held]) -> io::Result<()> {
-    let mut pieces: Vec<&[wire::Held]> = held.chunks(wire::PER_FRAME).collect();
-    if pieces.is_empty() {
-        pieces.push(&[]);
-    }
-    let last = pieces.len() - 1;
-    for (number, piece) in pieces.iter().enumerate() {
-        let body = wire::encode_welcome(piece);
-        let flags = if number == last { frame::LAST } else { 0 };
-        net::send_frame(
-            stream,
-            &FrameHeader::plain(Kind::Welcome, &body).with_flags(flags),
-            &body,
-        )?;
-    }
-    Ok(())
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.group.leave(self.token);
-        self.acks.close();
+        self.serving.end();
         if let Some(writer) = self.writer.take()
             && let Err(panic) = writer.join()
         {

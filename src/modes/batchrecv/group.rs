@@ -14,13 +14,13 @@ use crate::modes::batchrecv::acks::AckBox;
 use crate::modes::recorder::Recorder;
 use crate::modes::stop::Stop;
 use crate::os::clock;
+use crate::os::disk::DiskError;
+use crate::os::net::Line;
 use crate::seglog::batch::FrameBatch;
 use crate::seglog::writer::AppendError;
-use crate::stages::archive::{Archive, ArchiveError, ArchivePattern};
+use crate::stages::archive::{Archive, ArchiveError, ArchivePattern, Pending};
 use crate::stages::receive::{self, LiveConnection};
-use hog_ring::mutant;
 use std::collections::HashMap;
-use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -34,7 +34,7 @@ struct Served {
     live: LiveConnection,
     sender: OwnerId,
     acks: Arc<AckBox>,
-    stream: TcpStream,
+    line: Box<dyn Line>,
 }
 
 /// The archive of one group, in use.
@@ -51,7 +51,21 @@ struct State {
     archive: Archive,
     /// By token.
     served: HashMap<u64, Served>,
+    /// The directory of the new date could not be begun, which was said.
+    date_failed: bool,
     finished: bool,
+}
+
+/// What a turn of the thread that syncs finds.
+pub enum SyncTurn {
+    /// This is to be synced; [`GroupStore::end_sync`] hears how that went.
+    Due(Pending),
+    /// Nothing waits.
+    Nothing,
+    /// Something waits, and there is no segment yet.
+    NoSegment,
+    /// An earlier sync had failed, and the archive went back.
+    WentBack,
 }
 
 /// Why a connection may not append.
@@ -82,6 +96,7 @@ impl GroupStore {
         let state = State {
             archive,
             served: HashMap::new(),
+            date_failed: false,
             finished: false,
         };
         Ok(Self {
@@ -98,7 +113,7 @@ impl GroupStore {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins to serve a connection, the only one of its sender from now on, and says what is held of that sender's streams.
+    /// Begins to serve a connection, the only one of its sender from now on, and says what is held of that sender's streams. `line` is hung up when that is over.
     ///
     /// # Errors
     /// What to answer instead of WELCOME.
@@ -107,7 +122,7 @@ impl GroupStore {
         hello: &Hello,
         token: u64,
         acks: &Arc<AckBox>,
-        stream: &TcpStream,
+        line: Box<dyn Line>,
     ) -> Result<Vec<Held>, Refuse> {
         let cannot = |words: String| Refuse {
             code: RefuseCode::Storage,
@@ -137,14 +152,13 @@ impl GroupStore {
             count: hello.count,
             token,
         };
-        let stream = stream.try_clone().map_err(|error| cannot(error.to_string()))?;
         state.served.insert(
             token,
             Served {
                 live,
                 sender: hello.sender,
                 acks: Arc::clone(acks),
-                stream,
+                line,
             },
         );
         // WELCOME says what was appended; an acknowledgement of it follows the next sync.
@@ -254,68 +268,84 @@ impl GroupStore {
     /// # Errors
     /// When the archive can neither be synced nor go back.
     pub fn sync_until(&self, stop: &Stop) -> Result<(), String> {
-        let mut said = false;
         loop {
             self.turns.fetch_add(1, Ordering::Relaxed);
-            let mut state = self.lock();
-            if !state.archive.has_pending() && !state.archive.has_failed() && !stop.is_set() {
-                state = self
-                    .work
-                    .wait_timeout(state, LOOK)
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .0;
-            }
-            match state.archive.turn_to(&clock::local_date()) {
-                Err(error) if !said => {
-                    warn!(
-                        "group {}: cannot begin the directory of the new date: {}",
-                        self.name,
-                        chain(&error)
-                    );
-                    said = true;
-                }
-                result => said = result.is_err(),
-            }
-            if !state.archive.has_pending() && !state.archive.has_failed() {
-                if stop.is_set() {
-                    return Ok(());
-                }
-                continue;
-            }
-            if state.archive.has_failed() {
-                self.fall_back(&mut state, "a sync failed")?;
-                continue;
-            }
-            let Some(pending) = state.archive.take_pending() else {
-                // No segment could be begun. The next append tries again; what is pending was synced with its own segment.
-                drop(
-                    self.work
-                        .wait_timeout(state, LOOK)
-                        .unwrap_or_else(PoisonError::into_inner),
-                );
-                if stop.is_set() {
-                    return Ok(());
-                }
-                continue;
-            };
-            drop(state);
-            let synced = if mutant::on("ack-before-sync") {
-                Ok(0)
-            } else {
-                pending.segment.sync()
-            };
-            let mut state = self.lock();
-            match synced {
-                Ok(_) => {
-                    state.archive.synced(&pending);
-                    for (token, acked) in &pending.acks {
-                        if let Some(served) = state.served.get(token) {
-                            served.acks.acknowledge(acked);
-                        }
+            self.wait_for_work(stop);
+            match self.begin_sync()? {
+                SyncTurn::Due(pending) => self.end_sync(&pending, pending.sync())?,
+                SyncTurn::WentBack => {}
+                SyncTurn::Nothing if stop.is_set() => return Ok(()),
+                SyncTurn::Nothing => {}
+                SyncTurn::NoSegment => {
+                    if stop.wait(LOOK) {
+                        return Ok(());
                     }
                 }
-                Err(failure) => self.fall_back(&mut state, &chain(&failure))?,
             }
+        }
+    }
+
+    fn wait_for_work(&self, stop: &Stop) {
+        let state = self.lock();
+        if !state.archive.has_pending() && !state.archive.has_failed() && !stop.is_set() {
+            drop(
+                self.work
+                    .wait_timeout(state, LOOK)
+                    .unwrap_or_else(PoisonError::into_inner),
+            );
+        }
+    }
+
+    /// Takes what is to be synced now: outside of the lock, so that others go on appending meanwhile.
+    ///
+    /// # Errors
+    /// When a sync failed and the archive cannot go back.
+    pub fn begin_sync(&self) -> Result<SyncTurn, String> {
+        let mut state = self.lock();
+        self.turn_to_date(&mut state);
+        if state.archive.has_failed() {
+            self.fall_back(&mut state, "a sync failed")?;
+            return Ok(SyncTurn::WentBack);
+        }
+        if !state.archive.has_pending() {
+            return Ok(SyncTurn::Nothing);
+        }
+        Ok(match state.archive.take_pending() {
+            Some(pending) => SyncTurn::Due(pending),
+            // No segment could be begun. The next append tries again; what is pending was synced with its own segment.
+            None => SyncTurn::NoSegment,
+        })
+    }
+
+    /// Acknowledges what a sync has covered, or goes back to what is on disk when it failed.
+    ///
+    /// # Errors
+    /// When the archive cannot go back.
+    pub fn end_sync(&self, pending: &Pending, synced: Result<(), DiskError>) -> Result<(), String> {
+        let mut state = self.lock();
+        if let Err(failure) = synced {
+            return self.fall_back(&mut state, &chain(&failure));
+        }
+        state.archive.synced(pending);
+        for (token, acked) in &pending.acks {
+            if let Some(served) = state.served.get(token) {
+                served.acks.acknowledge(acked);
+            }
+        }
+        Ok(())
+    }
+
+    fn turn_to_date(&self, state: &mut State) {
+        let turned = state.archive.turn_to(&clock::local_date());
+        let said = std::mem::replace(&mut state.date_failed, turned.is_err());
+        if let Err(error) = turned
+            && !said
+        {
+            warn!(
+                "group {}: cannot begin the directory of the new date: {}",
+                self.name,
+                chain(&error)
+            );
         }
     }
 
@@ -351,6 +381,6 @@ impl GroupStore {
 impl Served {
     fn end(&self) {
         self.acks.close();
-        let _ = self.stream.shutdown(Shutdown::Both); // it may be gone already
+        self.line.hang_up();
     }
 }

@@ -6,6 +6,7 @@
 pub mod acks;
 pub mod connection;
 pub mod group;
+pub mod serving;
 
 use crate::exit::{ExitStatus, Failure, chain};
 use crate::formats::wire::RefuseCode;

@@ -313,7 +313,7 @@ fn start_group(
         stop,
         on_fatal,
     };
-    for (destination, mut route) in routes.all() {
+    for (destination, route) in routes.all() {
         let title = format!("ship {name} to {destination}");
         workers.push(supervise::spawn(&title, stop, recorder, move || route.run())?);
     }

@@ -3,7 +3,7 @@
 //! It owns nothing durable. Each connection begins with what the receiver says it has, walks the spool from its first segment that is still needed, and
 //! sends what is missing. A destination that is down is tried again and again, with growing, jittered pauses; it delays no other.
 
-mod connection;
+pub mod connection;
 mod route;
 
 pub use route::Route;
@@ -11,7 +11,7 @@ pub use route::Route;
 use crate::formats::codec::Compression;
 use crate::formats::frame::{self, FrameHeader, Kind};
 use crate::formats::lock_record::SpoolIdentity;
-use crate::formats::wire::{self, Hello, Refuse};
+use crate::formats::wire::{self, Held, Hello, Refuse};
 use crate::ids::StreamId;
 use crate::limits::WELCOME_STREAMS_MAX;
 use crate::modes::batchsend::Refused;
@@ -28,7 +28,7 @@ use hogstat::SenderStatus;
 use std::net::Shutdown;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use thiserror::Error;
 use tracing::{info, warn};
@@ -63,28 +63,67 @@ pub struct ShipperOptions {
 
 /// Why a connection ended.
 #[derive(Debug, Error)]
-enum Ended {
+pub enum Ended {
+    /// There was none.
     #[error("{0}")]
     Connect(std::io::Error),
+    /// The receiver went away, or what came from it is nothing.
     #[error("{0}")]
     Net(#[from] NetError),
+    /// The line failed.
     #[error("{0}")]
     Io(#[from] std::io::Error),
+    /// In so many words.
     #[error("the receiver refused: {}", .0.words)]
     Refused(Refuse),
+    /// What came makes no sense.
     #[error("the receiver does not speak hog's protocol: {0}")]
     Protocol(String),
+    /// A segment could not be read.
     #[error("{0}")]
     Spool(#[from] SegmentError),
+    /// Something of an older spool was taken up.
     #[error("an older spool has more for it")]
     OlderFirst,
 }
 
 /// What the receiver says.
-enum Said {
+pub enum Said {
+    /// What it has on its disk.
     Acked(Vec<(StreamId, u64)>),
+    /// Up to where it has a stream.
     Has(StreamId, u64),
+    /// Nothing more.
     Over(Ended),
+}
+
+/// Gathers WELCOME, which may be many frames.
+#[derive(Default)]
+pub struct Welcome {
+    held: Vec<Held>,
+}
+
+impl Welcome {
+    /// Takes in one frame; gives the connection once WELCOME is whole.
+    ///
+    /// # Errors
+    /// When the receiver refuses, or says anything else.
+    pub fn take(&mut self, header: &FrameHeader, body: &[u8]) -> Result<Option<Ship>, Ended> {
+        match header.kind {
+            Kind::Welcome => {
+                let held = wire::decode_welcome(body).map_err(|error| Ended::Protocol(error.to_string()))?;
+                self.held.extend(held);
+                if self.held.len() > WELCOME_STREAMS_MAX {
+                    return Err(Ended::Protocol(format!(
+                        "WELCOME names more than {WELCOME_STREAMS_MAX} streams"
+                    )));
+                }
+                Ok(header.has(frame::LAST).then(|| Ship::welcomed(&self.held)))
+            }
+            Kind::Refuse => Err(refused(body)),
+            other => Err(Ended::Protocol(format!("expected WELCOME, found {other:?}"))),
+        }
+    }
 }
 
 /// A shipper. [`Shipper::run`] is its life.
@@ -99,7 +138,7 @@ pub struct Shipper {
     stop: Stop,
     /// Told when the receiver refuses this sender for good.
     on_fatal: Sender<Refused>,
-    was_refused: bool,
+    was_refused: AtomicBool,
 }
 
 impl Shipper {
@@ -122,12 +161,13 @@ impl Shipper {
             recorder,
             stop,
             on_fatal,
-            was_refused: false,
+            was_refused: AtomicBool::new(false),
         }
     }
 
     /// Whether the destination has all that this one is to bring.
-    fn is_done(&self) -> bool {
+    #[must_use]
+    pub fn is_done(&self) -> bool {
         let destination = &self.options.destination;
         self.options
             .up_to
@@ -152,7 +192,7 @@ impl Shipper {
     ///
     /// # Errors
     /// When a context cannot be made.
-    pub fn run(&mut self) -> Result<(), String> {
+    pub fn run(&self) -> Result<(), String> {
         let ShipperOptions { group, destination, .. } = self.options.clone();
         let mut pause = PAUSE_MIN;
         let mut said_down = false;
@@ -180,7 +220,7 @@ impl Shipper {
                     directory,
                     words,
                 };
-                self.was_refused = true;
+                self.was_refused.store(true, Ordering::Relaxed); // for this thread, which ends its route
                 let _ = self.on_fatal.send(refused); // the process is ending
                 return Ok(());
             }
@@ -199,18 +239,23 @@ impl Shipper {
         Ok(())
     }
 
-    /// Says through `welcomed` whether the receiver took it, and through `progress` whether anything was acknowledged.
-    fn connect_and_ship(&self, welcomed: &mut bool, progress: &mut bool) -> Result<(), Ended> {
-        let stream = net::connect(&self.options.destination).map_err(Ended::Connect)?;
-        net::prepare(&stream)?;
-        let hello = Hello {
+    /// What the next connection begins with.
+    #[must_use]
+    pub fn next_hello(&self) -> Hello {
+        Hello {
             sender: self.options.identity.sender,
             epoch: self.options.identity.epoch,
             start_id: self.options.start_id,
             count: self.options.connections.fetch_add(1, Ordering::SeqCst) + 1,
             group: self.options.group.clone(),
         }
-        .encode();
+    }
+
+    /// Says through `welcomed` whether the receiver took it, and through `progress` whether anything was acknowledged.
+    fn connect_and_ship(&self, welcomed: &mut bool, progress: &mut bool) -> Result<(), Ended> {
+        let stream = net::connect(&self.options.destination).map_err(Ended::Connect)?;
+        net::prepare(&stream)?;
+        let hello = self.next_hello().encode();
         net::send_frame(&stream, &FrameHeader::plain(Kind::Hello, &hello), &hello)?;
         let (mut reader, heard) = (FrameReader::new(stream.try_clone()?), stream.try_clone()?);
         let ship = self.read_welcome(&mut reader)?;
@@ -228,7 +273,7 @@ impl Shipper {
             // A receiver that hung up may still hold its end open and read nothing: what is being sent to it would wait for that.
             let _ = heard.shutdown(Shutdown::Both); // it may be gone already
         })?;
-        let mut connection = Connection::new(self, stream, ship)?;
+        let mut connection = Connection::new(self, Box::new(stream), ship)?;
         let ended = connection.run(&hears).map_err(|ended| first_reason(ended, &hears));
         *progress = connection.has_progressed();
         connection.shut_down(); // ends the listener as well
@@ -238,24 +283,12 @@ impl Shipper {
     }
 
     fn read_welcome(&self, reader: &mut FrameReader) -> Result<Ship, Ended> {
-        let mut held = Vec::new();
+        let (mut welcome, mut body) = (Welcome::default(), Vec::new());
         loop {
-            let mut body = Vec::new();
+            body.clear();
             let header = reader.read(&mut body, Patience::of_handshake(), &|| self.stop.is_set())?;
-            match header.kind {
-                Kind::Welcome => {
-                    held.extend(wire::decode_welcome(&body).map_err(|error| Ended::Protocol(error.to_string()))?);
-                    if held.len() > WELCOME_STREAMS_MAX {
-                        return Err(Ended::Protocol(format!(
-                            "WELCOME names more than {WELCOME_STREAMS_MAX} streams"
-                        )));
-                    }
-                    if header.has(frame::LAST) {
-                        return Ok(Ship::welcomed(&held));
-                    }
-                }
-                Kind::Refuse => return Err(refused(&body)),
-                other => return Err(Ended::Protocol(format!("expected WELCOME, found {other:?}"))),
+            if let Some(ship) = welcome.take(&header, &body)? {
+                return Ok(ship);
             }
         }
     }
@@ -296,7 +329,11 @@ fn listen(mut reader: FrameReader, said: &Sender<Said>, stop: &Stop) {
     }
 }
 
-fn understand(header: &FrameHeader, body: &[u8]) -> Result<Said, Ended> {
+/// What a frame of the receiver says, after WELCOME.
+///
+/// # Errors
+/// When a receiver never says that.
+pub fn understand(header: &FrameHeader, body: &[u8]) -> Result<Said, Ended> {
     match header.kind {
         Kind::Ack => wire::decode_ack(body)
             .map(Said::Acked)

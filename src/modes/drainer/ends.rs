@@ -1,7 +1,7 @@
 //! How rings end: their owners die or leave, they are ended or kept for an heir, lost in part, condemned, unlinked.
 
-use super::Drainer;
 use super::log::GroupLog;
+use super::{Drainer, Turn};
 use crate::formats::body::{Attach, End, Gap, GapReason};
 use crate::formats::definitions::Definitions;
 use crate::formats::frame::{END_SPAN, FrameHeader, Kind};
@@ -11,7 +11,7 @@ use crate::os::clock;
 use hog_ring::mutant;
 use hog_ring::reader::{Condemnation, Liveness, RingFault};
 use hogstat::RegionState;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tracing::warn;
 
 /// How often owners of silent rings are looked at.
@@ -110,10 +110,10 @@ impl<L: GroupLog> Drainer<L> {
 
     /// Looks at the owners of rings that are drained: those that nobody will write to any more are ended, or kept for an heir.
     pub(super) fn look_at_owners(&mut self) -> Result<(), String> {
-        if Instant::now() < self.owners_due {
+        if clock::moment() < self.owners_due {
             return Ok(());
         }
-        self.owners_due = Instant::now() + OWNERS_EVERY;
+        self.owners_due = clock::moment() + OWNERS_EVERY;
         let drained: Vec<_> = self
             .rings
             .iter()
@@ -122,8 +122,8 @@ impl<L: GroupLog> Drainer<L> {
             .collect();
         for stream in drained {
             self.look_at_owner(stream);
-            if self.batch.len() > APPEND_MAX / 2 {
-                self.append()?;
+            if self.batch.len() > APPEND_MAX / 2 && matches!(self.append()?, Turn::Stuck) {
+                return Ok(());
             }
         }
         self.append()?;

@@ -8,8 +8,9 @@ use crate::formats::body::GapReason;
 use crate::formats::frame::END_SPAN;
 use crate::formats::table::StreamState;
 use crate::modes::recorder::RegionMet;
+use crate::os::clock;
 use hog_ring::reader::Liveness;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tracing::{info, warn};
 
 /// How often the directory is looked through though no change was announced.
@@ -19,7 +20,7 @@ impl<L: GroupLog> Drainer<L> {
     /// Looks through the directory for rings that are not known yet.
     pub(super) fn scan(&mut self) -> Result<(), String> {
         self.changes = self.doorbell.changes();
-        self.scan_due = Instant::now() + SCAN_EVERY;
+        self.scan_due = clock::moment() + SCAN_EVERY;
         for found in self.rings.scan().map_err(|error| crate::exit::chain(&error))? {
             match found {
                 Found::Ring(ring) => self.enter(*ring)?,

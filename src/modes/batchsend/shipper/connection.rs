@@ -8,12 +8,12 @@ use crate::formats::wire;
 use crate::ids::StreamId;
 use crate::limits::{PING_AFTER, SILENCE_MAX};
 use crate::modes::batchsend::cursor::{Cursor, SpoolFrame};
-use crate::os::net::{self, NetError};
+use crate::os::clock;
+use crate::os::net::{self, Line, NetError};
 use crate::stages::ship::{Outgoing, Parcel, Ship, Verdict};
 use crossbeam::channel::Receiver;
 use crossbeam::select;
-use std::io::Write;
-use std::net::{Shutdown, TcpStream};
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::warn;
@@ -21,10 +21,24 @@ use tracing::warn;
 /// Bytes that are written to the socket at once.
 const WRITE_BYTES: usize = 256 * 1024;
 
+/// What a turn of a connection came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// There may be more to do at once.
+    More,
+    /// There is nothing to do before the receiver says something, the spool has grown beyond so many bytes appended, or time has passed.
+    Wait {
+        /// What was appended to the spool when it was looked at.
+        seen: u64,
+    },
+    /// All that was to be brought is there, or it is time to stop.
+    Done,
+}
+
 /// One connection, after WELCOME.
-pub(super) struct Connection<'a> {
-    shipper: &'a Shipper,
-    stream: TcpStream,
+pub struct Connection<S> {
+    shipper: S,
+    line: Box<dyn Line>,
     ship: Ship,
     cursor: Cursor,
     parcel: Parcel,
@@ -48,27 +62,32 @@ pub(super) struct Connection<'a> {
     progress: bool,
 }
 
-impl<'a> Connection<'a> {
+impl<S: Deref<Target = Shipper>> Connection<S> {
     /// A connection that was welcomed.
-    pub(super) fn new(shipper: &'a Shipper, stream: TcpStream, ship: Ship) -> Result<Self, Ended> {
+    ///
+    /// # Errors
+    /// When older spools have something to bring first, or there is no memory to compress with.
+    pub fn new(shipper: S, line: Box<dyn Line>, ship: Ship) -> Result<Self, Ended> {
         // Before the cursor: what is taken up after this is noticed.
         let (rewinds, rewinds_before) = (shipper.index.rewinds(), shipper.rewinds_before());
         if !shipper.are_those_before_done() {
             return Err(Ended::OlderFirst);
         }
+        let cursor = cursor_of(&shipper)?;
+        let compressor = Compressor::new(shipper.options.compression)?;
         Ok(Self {
             shipper,
-            stream,
+            line,
             ship,
             rewinds,
             rewinds_before,
-            cursor: cursor_of(shipper)?,
+            cursor,
             parcel: Parcel::default(),
-            compressor: Compressor::new(shipper.options.compression)?,
+            compressor,
             pending: None,
             awaited: None,
             began: None,
-            sent_at: Instant::now(),
+            sent_at: clock::moment(),
             out: Vec::new(),
             body: Vec::new(),
             deletions: None,
@@ -77,13 +96,14 @@ impl<'a> Connection<'a> {
     }
 
     /// Whether the receiver has acknowledged anything.
-    pub(super) fn has_progressed(&self) -> bool {
+    #[must_use]
+    pub fn has_progressed(&self) -> bool {
         self.progress
     }
 
     /// Ends the connection, for whoever else reads from it as well.
-    pub(super) fn shut_down(&self) {
-        let _ = self.stream.shutdown(Shutdown::Both); // it may be gone already
+    pub fn shut_down(&self) {
+        self.line.hang_up();
     }
 
     /// The receiver has less of a stream than it acknowledged: its archive was lost, or is an older one. What the spool still has is sent again, and a GAP
@@ -102,40 +122,55 @@ impl<'a> Connection<'a> {
 
     /// Ships until the connection fails or it is time to stop.
     pub(super) fn run(&mut self, hears: &Receiver<Said>) -> Result<(), Ended> {
-        for stream in self.ship.streams() {
-            self.believe(stream, self.ship.has(stream));
-        }
+        self.begin();
         loop {
             while let Ok(said) = hears.try_recv() {
                 self.hear(said)?;
             }
-            if self.shipper.stop.is_set() {
-                return Ok(());
-            }
-            if self.cursor.let_go() {
-                self.pending = None;
-            }
-            self.rewind_if_asked()?;
-            self.forget()?;
-            if self.shipper.is_done() {
-                return Ok(());
-            }
-            let seen = self.shipper.index.appended();
-            let more = self.fill()?;
-            let due = self
-                .began
-                .is_some_and(|began| began.elapsed() >= self.shipper.options.batch_time);
-            if !self.parcel.is_empty() && (due || self.parcel.raw_bytes() >= self.shipper.options.batch_bytes) {
-                self.send_parcel()?;
-            }
-            if self.sent_at.elapsed() >= PING_AFTER {
-                self.put(&FrameHeader::plain(Kind::Ping, &[]), &[])?;
-                self.flush()?;
-            }
-            if !more {
-                self.wait(hears, seen)?;
+            match self.turn()? {
+                Turn::More => {}
+                Turn::Wait { seen } => self.wait(hears, seen)?,
+                Turn::Done => return Ok(()),
             }
         }
+    }
+
+    /// Takes what WELCOME said for what the receiver has.
+    pub fn begin(&mut self) {
+        for stream in self.ship.streams().collect::<Vec<_>>() {
+            self.believe(stream, self.ship.has(stream));
+        }
+    }
+
+    /// One turn: sends what is due, and waits for nothing but the line.
+    ///
+    /// # Errors
+    /// Why the connection is over.
+    pub fn turn(&mut self) -> Result<Turn, Ended> {
+        if self.shipper.stop.is_set() {
+            return Ok(Turn::Done);
+        }
+        if self.cursor.let_go() {
+            self.pending = None;
+        }
+        self.rewind_if_asked()?;
+        self.forget()?;
+        if self.shipper.is_done() {
+            return Ok(Turn::Done);
+        }
+        let seen = self.shipper.index.appended();
+        let more = self.fill()?;
+        let due = self
+            .began
+            .is_some_and(|began| since(began) >= self.shipper.options.batch_time);
+        if !self.parcel.is_empty() && (due || self.parcel.raw_bytes() >= self.shipper.options.batch_bytes) {
+            self.send_parcel()?;
+        }
+        if since(self.sent_at) >= PING_AFTER {
+            self.put(&FrameHeader::plain(Kind::Ping, &[]), &[])?;
+            self.flush()?;
+        }
+        Ok(if more { Turn::More } else { Turn::Wait { seen } })
     }
 
     /// Waits for the receiver, for the spool to grow, or until the parcel is due.
@@ -143,10 +178,10 @@ impl<'a> Connection<'a> {
         let options = &self.shipper.options;
         let is_open = self.awaited.is_none() && self.ship.has_room();
         let mut timeout = PING_AFTER
-            .saturating_sub(self.sent_at.elapsed())
+            .saturating_sub(since(self.sent_at))
             .min(Duration::from_secs(1));
         if let Some(began) = self.began {
-            timeout = timeout.min(options.batch_time.saturating_sub(began.elapsed()));
+            timeout = timeout.min(options.batch_time.saturating_sub(since(began)));
         }
         if is_open {
             let wanted = seen + options.batch_bytes.saturating_sub(self.parcel.raw_bytes()).max(1) as u64;
@@ -169,12 +204,16 @@ impl<'a> Connection<'a> {
 
     fn check_silence(&self) -> Result<(), Ended> {
         match self.awaited {
-            Some((_, since)) if since.elapsed() > SILENCE_MAX => Err(NetError::Silent(SILENCE_MAX).into()),
+            Some((_, asked)) if since(asked) > SILENCE_MAX => Err(NetError::Silent(SILENCE_MAX).into()),
             _ => Ok(()),
         }
     }
 
-    fn hear(&mut self, said: Said) -> Result<(), Ended> {
+    /// Takes in what the receiver says.
+    ///
+    /// # Errors
+    /// When it says that the connection is over.
+    pub fn hear(&mut self, said: Said) -> Result<(), Ended> {
         match said {
             Said::Acked(mut acked) => {
                 acked.retain(|(stream, _)| self.ship.knows(*stream));
@@ -246,7 +285,7 @@ impl<'a> Connection<'a> {
                 let (attach, body) = self.attach(header.stream, self.first_held(&header));
                 self.put(&attach, &body)?;
                 self.flush()?;
-                self.awaited = Some((header.stream, Instant::now()));
+                self.awaited = Some((header.stream, clock::moment()));
                 self.pending = Some(frame);
             }
             Verdict::Hole { from } => {
@@ -283,7 +322,7 @@ impl<'a> Connection<'a> {
                     })
                     .or_else(|error| if sound { Err(error) } else { Ok(()) })?;
                 if sound {
-                    self.began.get_or_insert_with(Instant::now);
+                    self.began.get_or_insert_with(clock::moment);
                     if gap.is_some_and(|gap| gap.reason == GapReason::SpoolDamaged) {
                         self.report_missing(header.stream, self.ship.has(header.stream), header.end);
                     }
@@ -322,7 +361,7 @@ impl<'a> Connection<'a> {
         if is_asked {
             self.rewinds = rewinds;
             self.pending = None;
-            self.cursor = cursor_of(self.shipper)?;
+            self.cursor = cursor_of(&self.shipper)?;
         }
         Ok(is_asked)
     }
@@ -350,7 +389,7 @@ impl<'a> Connection<'a> {
         self.report_missing(stream, from, to);
         let body = Gap::because(GapReason::SpoolDamaged).encode();
         let mut header = FrameHeader::plain(Kind::Gap, &body).of_stream(stream, from, to);
-        header.time = crate::os::clock::now_ns();
+        header.time = clock::now_ns();
         let (attach, attach_body) = self.attach(stream, from);
         self.add(&attach, &attach_body)?;
         self.add(&header, &body)?;
@@ -390,7 +429,7 @@ impl<'a> Connection<'a> {
     }
 
     fn add(&mut self, header: &FrameHeader, body: &[u8]) -> Result<(), Ended> {
-        self.began.get_or_insert_with(Instant::now);
+        self.began.get_or_insert_with(clock::moment);
         self.parcel.add(header, |raw| {
             raw.extend_from_slice(body);
             Ok(())
@@ -433,12 +472,16 @@ impl<'a> Connection<'a> {
 
     fn flush(&mut self) -> Result<(), Ended> {
         if !self.out.is_empty() {
-            self.stream.write_all(&self.out)?;
+            self.line.send(&self.out)?;
             self.out.clear();
-            self.sent_at = Instant::now();
+            self.sent_at = clock::moment();
         }
         Ok(())
     }
+}
+
+fn since(moment: Instant) -> Duration {
+    clock::moment().saturating_duration_since(moment)
 }
 
 fn cursor_of(shipper: &Shipper) -> Result<Cursor, Ended> {

@@ -5,11 +5,12 @@ use super::Shipper;
 use hog_ring::mutant;
 use hogstat::SenderStatus;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tracing::info;
 
 /// Shippers to one destination, of which the last may have no end.
 pub struct Route {
-    legs: Vec<Shipper>,
+    legs: Vec<Arc<Shipper>>,
 }
 
 impl Route {
@@ -21,25 +22,33 @@ impl Route {
             leg.before.clone_from(&before);
             before.extend(leg.options.up_to.map(|run| (Arc::clone(&leg.index), run)));
         }
-        Self { legs }
+        if mutant::on("gap-over-older-backlog") && legs.len() > 1 {
+            legs.drain(..legs.len() - 1);
+        }
+        Self {
+            legs: legs.into_iter().map(Arc::new).collect(),
+        }
+    }
+
+    /// The shipper whose turn it is: the first that has anything left to bring, or may get more.
+    #[must_use]
+    pub fn next_leg(&self) -> Option<&Arc<Shipper>> {
+        self.legs.iter().find(|leg| !leg.is_done())
     }
 
     /// Ships leg after leg until all is done or it is time to stop. When streams of a leg that was done are taken up, it is gone back to.
     ///
     /// # Errors
     /// When a context cannot be made.
-    pub fn run(&mut self) -> Result<(), String> {
-        if mutant::on("gap-over-older-backlog") && self.legs.len() > 1 {
-            self.legs.drain(..self.legs.len() - 1);
-        }
-        while let Some(leg) = self.legs.iter_mut().find(|leg| !leg.is_done()) {
+    pub fn run(&self) -> Result<(), String> {
+        while let Some(leg) = self.next_leg() {
             if leg.options.up_to.is_some() {
                 let (group, destination) = (&leg.options.group, &leg.options.destination);
                 let directory = leg.options.directory.display();
                 info!("group {group}: what earlier runs left in {directory} goes to {destination} first");
             }
             leg.run()?;
-            if leg.stop.is_set() || leg.was_refused {
+            if leg.stop.is_set() || leg.was_refused.load(Ordering::Relaxed) {
                 break;
             }
         }
