@@ -10,6 +10,7 @@ mod life;
 mod model;
 mod round_trip;
 mod scene;
+mod sequences;
 mod shared;
 mod transactions;
 mod unreliable;

@@ -6,6 +6,9 @@
 
 #[cfg(feature = "simulation")]
 mod drainers;
+#[cfg(feature = "simulation")]
+#[path = "../ring/model.rs"]
+mod model;
 #[cfg(not(feature = "simulation"))]
 mod mutants;
 #[cfg(feature = "simulation")]
@@ -16,5 +19,7 @@ mod producers;
 #[allow(dead_code)] // There is more in it than is needed here.
 #[path = "../ring/scene.rs"]
 mod scene;
+#[cfg(feature = "simulation")]
+mod sequences;
 #[cfg(feature = "simulation")]
 mod waits;
