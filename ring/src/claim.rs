@@ -14,6 +14,7 @@ use crate::fork::HeldFile;
 use crate::group::{Group, Resume, UNBORN, rename_new};
 use crate::header::{self, Identity};
 use crate::layout::{ADOPTED, CONDEMNED, HEAD, HEADER_AREA, OWNER, OWNER_NAMESPACE, STATE_COPIES, TAIL};
+use crate::limits::POSITION_END;
 use crate::owner::{self, Liveness, OwnerWord, Watch};
 use crate::shm::{Mapping, RingMemory};
 use crate::simulation::{self, new_uuid, point};
@@ -305,9 +306,6 @@ fn is_adoptable(identity: &Identity, ring: &Mapping, owner: OwnerWord) -> bool {
         && ring.word32(CONDEMNED).load(Ordering::Relaxed) == 0
         && sound_tail(ring).is_some_and(|tail| read_state(ring, tail).is_some())
 }
-
-/// No ring gets this far, and sums of positions below it and lengths do not overflow.
-const POSITION_END: u64 = 1 << 62;
 
 /// The published tail, if tail and head can be those of a ring.
 fn sound_tail(ring: &Mapping) -> Option<u64> {

@@ -18,6 +18,9 @@ pub const CAPACITY_MAX: u64 = 1024 * MIB;
 /// The size of a ring for which nobody asked for another, in bytes of data.
 pub const CAPACITY_DEFAULT: u64 = MIB;
 
+/// No position in a ring gets this far: whoever claims one is not believed. Sums of positions below it and lengths do not overflow.
+pub const POSITION_END: u64 = 1 << 61;
+
 /// The most that the definitions of one ring may take together, in bytes, each counted with 4 bytes more. An adoption begins anew.
 pub const DEFINITIONS_MAX: usize = 960 << 10;
 
@@ -86,6 +89,7 @@ const _: () = {
     assert!(is_capacity(CAPACITY_MIN) && is_capacity(CAPACITY_MAX) && is_capacity(CAPACITY_DEFAULT));
     // The data is mapped twice in a row behind the header area, which needs both to be whole pages of up to 64 KiB.
     assert!(layout::HEADER_AREA == index(CAPACITY_MIN) && layout::HEADER_AREA == 64 << 10);
+    assert!(POSITION_END.is_multiple_of(8) && POSITION_END < u64::MAX / 4);
     // A run's length, and a record's, must fit in the length bits of a record header.
     assert!(RUN_MAX < 1 << layout::LENGTH_BITS);
     assert!(RECORD_MAX + layout::TIMED_HEADER + 8 <= RUN_MAX);

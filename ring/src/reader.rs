@@ -10,6 +10,7 @@
 use crate::claim::read_state;
 use crate::header::{BadIdentity, Identity, identify};
 use crate::layout::{ADOPTED, CONDEMNED, DROPPED_BYTES, DROPPED_RECORDS, HEAD, SPACE, SYNCED, TAIL, WAITING};
+use crate::limits::POSITION_END;
 use crate::owner::{self, OwnerWord, Watch};
 use crate::shm::Mapping;
 use crate::simulation::point;
@@ -19,7 +20,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 use thiserror::Error;
 
 pub use crate::owner::Liveness;
@@ -64,6 +65,20 @@ pub enum RingFault {
         /// The position asked for.
         position: u64,
     },
+    /// Its head is where no head can be.
+    #[error("head {head} is not a position up to which the ring can have been drained")]
+    WildHead {
+        /// The position found.
+        head: u64,
+    },
+    /// Its tail moved back.
+    #[error("tail {tail} is below {seen}, where it was before")]
+    Backwards {
+        /// The position found.
+        tail: u64,
+        /// What it was before.
+        seen: u64,
+    },
     /// The file is shorter than it was.
     #[error("the ring's file shrank")]
     Shrunk,
@@ -95,6 +110,8 @@ pub struct RingReader {
     identity: Identity,
     mapping: Mapping,
     watch: Watch,
+    /// The highest tail that was believed.
+    seen: AtomicU64,
 }
 
 impl RingReader {
@@ -129,6 +146,7 @@ impl RingReader {
             identity,
             mapping,
             watch: Watch::default(),
+            seen: AtomicU64::new(0),
         })
     }
 
@@ -156,16 +174,30 @@ impl RingReader {
         self.mapping.word64(ADOPTED).load(Ordering::Acquire)
     }
 
-    /// Up to where the ring was drained, as it stands in the ring. Not checked: [`Self::tail`] does that.
+    /// Up to where the ring was drained, as it stands in the ring. Not checked: see [`Self::sound_head`].
     #[must_use]
     pub fn head(&self) -> u64 {
         self.mapping.word64(HEAD).load(Ordering::Acquire)
     }
 
+    /// As [`Self::head`], for whoever goes on there.
+    ///
+    /// # Errors
+    /// It is no multiple of 8, not within the capacity below a tail, or beyond [`POSITION_END`]; or the file shrank.
+    pub fn sound_head(&self) -> Result<u64, RingFault> {
+        let head = self.head();
+        match self.tail(head) {
+            Ok(_) if head.is_multiple_of(8) && head < POSITION_END => Ok(head),
+            Err(fault @ (RingFault::Shrunk | RingFault::Backwards { .. })) => Err(fault),
+            _ => Err(RingFault::WildHead { head }),
+        }
+    }
+
     /// What is published. Everything from `position`, up to which the caller has drained, to the tail may be copied.
     ///
     /// # Errors
-    /// The tail is below `position`, more than the capacity above it, or no multiple of 8; or the file shrank.
+    /// The tail is below `position`, more than the capacity above it, no multiple of 8, beyond [`POSITION_END`], or below one that this reader saw
+    /// before; or the file shrank.
     pub fn tail(&self, position: u64) -> Result<u64, RingFault> {
         // Acquire: pairs with the Release in Cursor::publish, so the records below are there to be copied.
         let tail = self.mapping.word64(TAIL).load(Ordering::Acquire);
@@ -175,8 +207,13 @@ impl RingReader {
         let ahead = tail
             .checked_sub(position)
             .filter(|&ahead| ahead <= self.identity.capacity);
-        if ahead.is_none() || !tail.is_multiple_of(8) {
+        if ahead.is_none() || !tail.is_multiple_of(8) || tail >= POSITION_END {
             return Err(RingFault::Wild { tail, position });
+        }
+        // Relaxed: the memory of one reader, which orders nothing else. An honest tail only grows.
+        let seen = self.seen.fetch_max(tail, Ordering::Relaxed);
+        if tail < seen {
+            return Err(RingFault::Backwards { tail, seen });
         }
         Ok(tail)
     }

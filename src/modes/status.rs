@@ -250,12 +250,13 @@ impl GroupStatus {
         for directory in ring_directories(overview, group, shm_dir) {
             for path in hog_ring::ring_files(&directory).unwrap_or_default() {
                 let Ok(ring) = RingReader::open(&path) else { continue }; // gone meanwhile, or the drainer reports it
-                let (head, synced) = (ring.head(), ring.synced());
+                let Ok(head) = ring.sound_head() else { continue }; // given up, as the drainer reports
+                let synced = ring.synced();
                 status.ring_bytes += ring.tail(head).map_or(0, |tail| tail - head);
                 status.unsynced_bytes += head.saturating_sub(synced);
                 let (records, bytes) = ring.drops();
-                status.dropped_records += records;
-                status.dropped_bytes += bytes;
+                status.dropped_records = status.dropped_records.saturating_add(records);
+                status.dropped_bytes = status.dropped_bytes.saturating_add(bytes);
             }
         }
         status

@@ -21,8 +21,10 @@ struct Ring {
     tail: u64,
     /// A frame of this life is in the spool's order already.
     begun: bool,
-    /// This life is over, and `tail` was read after that was known.
+    /// This life is over.
     over: bool,
+    /// The tail that was read first after that was known: all that this life can have.
+    last: Option<u64>,
     /// It had data when the last look was asked for.
     waiting: bool,
     /// The directory was looked through after its data was seen.
@@ -32,6 +34,12 @@ struct Ring {
 impl Ring {
     fn has_data(&self) -> bool {
         self.tail > self.drained
+    }
+
+    /// Whether there is something to take of a life that is over. What appears behind its end is somebody else's who breaks the rules, or a later
+    /// life's; it goes before nobody.
+    fn is_over(&self) -> bool {
+        self.over && self.last.is_none_or(|last| self.drained < last)
     }
 
     fn may_begin(&self) -> bool {
@@ -73,6 +81,7 @@ impl Drain {
             tail: drained,
             begun: false,
             over: false,
+            last: None,
             waiting: false,
             looked: false,
         };
@@ -90,6 +99,9 @@ impl Drain {
     pub fn saw_tail(&mut self, stream: StreamId, tail: u64) {
         if let Some(ring) = self.rings.get_mut(&stream) {
             ring.tail = ring.tail.max(tail);
+            if ring.over && ring.last.is_none() {
+                ring.last = Some(tail);
+            }
         }
     }
 
@@ -97,6 +109,7 @@ impl Drain {
     pub fn saw_life(&mut self, stream: StreamId, over: bool) {
         if let Some(ring) = self.rings.get_mut(&stream) {
             ring.over = over;
+            ring.last = ring.last.filter(|_| over);
         }
     }
 
@@ -124,6 +137,7 @@ impl Drain {
                 born,
                 begun: false,
                 over: false,
+                last: None,
                 waiting: false,
                 looked: false,
                 ..*ring
@@ -138,10 +152,10 @@ impl Drain {
         self.rings.get(&stream).is_some_and(|ring| !ring.begun)
     }
 
-    /// Whether the ring's present life is known to be over.
+    /// Whether the ring's present life is known to be over, and not all of it is taken.
     #[must_use]
     pub fn is_over(&self, stream: StreamId) -> bool {
-        self.rings.get(&stream).is_some_and(|ring| ring.over)
+        self.rings.get(&stream).is_some_and(Ring::is_over)
     }
 
     /// Whether nothing of the ring is left to take, as far as its tail was seen.
@@ -180,7 +194,7 @@ impl Drain {
             self.order
                 .iter()
                 .copied()
-                .filter(move |stream| rings[stream].has_data() && rings[stream].over == over)
+                .filter(move |stream| rings[stream].has_data() && rings[stream].is_over() == over)
         };
         let mut list: Vec<_> = with_data(true).collect();
         let mut living: Vec<_> = with_data(false).collect();
@@ -249,6 +263,32 @@ mod tests {
         drain.looked(4);
         let Plan::Take(list) = drain.plan() else { panic!() };
         assert!(list.contains(&first) && list.contains(&second));
+    }
+
+    #[test]
+    fn what_appears_behind_the_end_of_a_life_that_is_over_goes_before_nobody() {
+        let mut drain = Drain::default();
+        let ghost = ring(&mut drain, 1, 8);
+        let other = ring(&mut drain, 2, 8);
+        drain.plan();
+        drain.saw_life(ghost, true);
+        drain.saw_tail(ghost, 16);
+        drain.looked(2);
+        assert_eq!(drain.plan(), Plan::Take(vec![ghost, other]));
+        drain.took(ghost, 8);
+        assert!(drain.is_over(ghost), "there is more of it");
+        drain.took(ghost, 16);
+        let mut firsts = std::collections::HashSet::new();
+        for tail in 3..6 {
+            // Its owner is said to be dead, and yet somebody writes.
+            drain.saw_life(ghost, true);
+            drain.saw_tail(ghost, tail * 8);
+            assert!(!drain.is_over(ghost));
+            let Plan::Take(list) = drain.plan() else { panic!() };
+            assert_eq!(list.len(), 2);
+            firsts.insert(list[0]);
+        }
+        assert_eq!(firsts.len(), 2, "they take turns");
     }
 
     #[test]

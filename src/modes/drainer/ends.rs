@@ -59,7 +59,7 @@ impl<L: GroupLog> Drainer<L> {
         ring.condemned = true;
         ring.reader.condemn(match fault {
             RingFault::Shrunk => Condemnation::Shrunk,
-            RingFault::Wild { .. } => Condemnation::Header,
+            RingFault::Wild { .. } | RingFault::WildHead { .. } | RingFault::Backwards { .. } => Condemnation::Header,
         });
         let from = ring.drained;
         let words = format!("condemned: {fault}; what its producer had logged beyond position {from} is lost");

@@ -40,7 +40,9 @@ impl<L: GroupLog> Drainer<L> {
         if self.inherited.left.contains(&stream) {
             self.log.take_up(stream);
         }
-        let head = ring.reader.head();
+        // What the ring says is not believed where it cannot be so: then the ring is given up, as of the position that the log knows.
+        let found = ring.reader.sound_head();
+        let head = found.unwrap_or(0);
         let held = self.log.table().streams.get(&stream).map(|held| (held.end, held.state));
         let elsewhere = self.inherited.held(stream);
         let ended = |held: &(u64, StreamState)| held.1 == StreamState::Ended;
@@ -104,7 +106,9 @@ impl<L: GroupLog> Drainer<L> {
                 self.skip(stream, end, taken, GapReason::SpoolDamaged, &words);
             }
         }
-        if self.inherited.abandoned.contains(&stream) {
+        if let Err(fault) = found {
+            self.condemn(stream, &fault);
+        } else if self.inherited.abandoned.contains(&stream) {
             self.give_up(stream);
         }
         Ok(())

@@ -186,10 +186,13 @@ pub fn first_hole(rings: &RingDirectory, table: &Table, log: &str) -> Result<Opt
     let directory = &rings.directory;
     let paths = hog_ring::ring_files(directory).map_err(|error| cannot_list(directory, &error))?;
     for ring in paths.iter().filter_map(|path| RingReader::open(path).ok()) {
-        let (end, head) = match table.streams.get(&StreamId(ring.identity().uuid)) {
+        let Ok(head) = ring.sound_head() else {
+            continue; // it will be given up
+        };
+        let end = match table.streams.get(&StreamId(ring.identity().uuid)) {
             Some(held) if held.state == StreamState::Ended => continue,
-            Some(held) => (held.end, ring.head()),
-            None => (0, ring.head()),
+            Some(held) => held.end,
+            None => 0,
         };
         if end < head {
             return Ok(Some(words_of_hole(ring.path(), end, head, log)));

@@ -26,6 +26,8 @@ pub struct RingHandle {
     pub unlink_failed: bool,
     /// It cannot be trusted any more.
     pub condemned: bool,
+    /// How often something stood in it that is no record.
+    pub bad_records: u64,
     /// The dead or gone owner after which it is kept for an heir.
     pub kept: Option<OwnerWord>,
     /// It has had a living owner since it was found: it need not be ended before all is said to be drained.
@@ -270,6 +272,7 @@ fn handle(mut reader: RingReader) -> RingHandle {
         ended: false,
         unlink_failed: false,
         condemned: false,
+        bad_records: 0,
         kept: None,
         seen_living,
     }

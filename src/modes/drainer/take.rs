@@ -7,7 +7,7 @@ use crate::formats::frame::{self, FrameHeader, HEADER_LEN, Kind};
 use crate::ids::StreamId;
 use crate::limits::{APPEND_MAX, FRAME_BODY_MAX};
 use crate::os::clock;
-use hog_ring::record::{self, Walk};
+use hog_ring::record::{self, BadRecord, Walk};
 use hogstat::RegionState;
 
 /// What became of an attempt to take from a ring.
@@ -81,13 +81,25 @@ impl<L: GroupLog> Drainer<L> {
         if taken == cut.len
             && let Some(bad) = cut.bad
         {
-            let words = format!(
-                "bad record at position {}: {bad}; lost up to {tail}",
-                from + taken as u64
-            );
-            self.lose(stream, from + taken as u64, tail, GapReason::BadRecord, &words);
+            self.lose_bad_record(stream, from + taken as u64, tail, bad);
         }
         Taken::Some
+    }
+
+    /// What stands at `from` is no record, so that nobody knows where the next one begins. A ring in which that happens again and again is reported at
+    /// the first, second, fourth, eighth time: whoever writes it must not fill the disk with words.
+    fn lose_bad_record(&mut self, stream: StreamId, from: u64, tail: u64, bad: BadRecord) {
+        let Some(ring) = self.rings.get_mut(stream) else { return };
+        ring.bad_records += 1;
+        if ring.bad_records.is_power_of_two() {
+            let words = match ring.bad_records {
+                1 => format!("bad record at position {from}: {bad}; lost up to {tail}"),
+                count => format!("bad record at position {from}, the {count}th: {bad}; lost up to {tail}"),
+            };
+            self.lose(stream, from, tail, GapReason::BadRecord, &words);
+        } else {
+            self.push_gap(stream, from, tail, GapReason::BadRecord);
+        }
     }
 
     /// Finishes the DATA frame that was begun at `at`, with ATTACH in front of it if the stream is new to the log.

@@ -241,7 +241,7 @@ fn ring_seen(ring: &mut RingReader) -> RingSeen {
         Liveness::Dead | Liveness::Closed => Owner::Gone,
     };
     // After the owner: what a dead one published is all there will be.
-    let head = ring.head();
+    let head = ring.sound_head().unwrap_or(0);
     let tail = ring.tail(head).unwrap_or(head);
     let identity = ring.identity();
     RingSeen {
