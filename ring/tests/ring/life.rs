@@ -120,6 +120,47 @@ fn wild_tail_is_not_believed() {
 }
 
 #[test]
+fn tail_that_moves_back_is_not_believed() {
+    let scene = Scene::new();
+    let mut writer = scene.group().writer().unwrap();
+    let reader = scene.reader();
+    (0..9).for_each(|number| writer.log(&NUMBER, (number,)).unwrap());
+    let seen = reader.tail(0).unwrap();
+    overwrite(reader.path(), TAIL, &(seen - 16).to_le_bytes());
+    let tail = seen - 16;
+    assert_eq!(reader.tail(0), Err(RingFault::Backwards { tail, seen }));
+    assert_eq!(reader.tail(8), Err(RingFault::Backwards { tail, seen }));
+}
+
+#[test]
+fn head_that_cannot_be_one_is_not_gone_on_from() {
+    let scene = Scene::new();
+    let mut writer = scene.group().writer().unwrap();
+    writer.log(&NUMBER, (1,)).unwrap();
+    let reader = scene.reader();
+    let tail = reader.tail(0).unwrap();
+    for (head, sound) in [
+        (0, true),
+        (tail, true),
+        (4, false),
+        (tail + 8, false),
+        (u64::MAX - 7, false),
+    ] {
+        overwrite(reader.path(), HEAD, &head.to_le_bytes());
+        let expected = if sound {
+            Ok(head)
+        } else {
+            Err(RingFault::WildHead { head })
+        };
+        assert_eq!(reader.sound_head(), expected);
+    }
+    // Both in vain: no ring gets that far.
+    overwrite(reader.path(), HEAD, &(1_u64 << 61).to_le_bytes());
+    overwrite(reader.path(), TAIL, &(1_u64 << 61).to_le_bytes());
+    assert_eq!(reader.sound_head(), Err(RingFault::WildHead { head: 1 << 61 }));
+}
+
+#[test]
 fn wild_head_is_not_believed() {
     let scene = Scene::new();
     let mut writer = scene.group().writer().unwrap();

@@ -86,7 +86,7 @@ impl<L: GroupLog> Drainer<L> {
             group: self.group.clone(),
             name: identity.name.clone(),
             path: ring.reader.path().display().to_string(),
-            created: identity.created,
+            created: identity.created.min(i64::MAX.unsigned_abs()), // a number that the database can hold
             boot: identity.boot,
             capacity: identity.capacity,
             position: end,

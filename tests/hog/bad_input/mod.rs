@@ -2,6 +2,7 @@
 //! nothing, and leaves nothing half made.
 
 mod command_line;
+mod enemies;
 mod mounts;
 mod peers;
 mod places;

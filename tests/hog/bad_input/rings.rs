@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 static COUNTED: Statement<(u64,)> = statement!("counted", "$number", number);
 
 /// Offsets of `docs/FORMATS.md`, section 1.
+const UUID_AT: u64 = 16;
 const BOOT_AT: u64 = 32;
+const CREATED_AT: u64 = 48;
 const CAPACITY_AT: u64 = 56;
 const NAME_LEN_AT: u64 = 64;
 const IDENTITY_CRC_AT: u64 = 136;
@@ -214,6 +216,30 @@ fn a_ring_with_a_wild_head_costs_itself_alone() {
         &receiver.archive,
         &[b"before\n", &bytes[..]].concat(),
         heads.len(),
+    );
+}
+
+#[test]
+fn a_ring_that_claims_to_be_nobodys_or_of_the_end_of_time_is_drained_like_any_other() {
+    let scene = Scene::new();
+    let bytes = scene.lines(1 << 20);
+    scene.log(&[&scene.file("before.log", b"before\n")]);
+    spoilt_ring(&scene, "nobody", |ring| forge(ring, UUID_AT, &[0; 16]));
+    spoilt_ring(&scene, "future", |ring| {
+        forge(ring, CREATED_AT, &u64::MAX.to_le_bytes());
+    });
+    let receiver = scene.receiver("recv");
+    let mut sender = scene.sender(&[&receiver.address]);
+    scene.log(&[&scene.file("sound.log", &bytes)]);
+    wait_until("the rings are drained", || scene.rings().len() == 2);
+    scene.wait_acked();
+    crate::arrived::assert_equal(&scene.raw(&receiver.archive), &[b"before\n", &bytes[..]].concat());
+    let (streams, _) = scene.verify(&receiver.archive);
+    assert_eq!(streams.len(), 4, "{streams:?}");
+    assert!(
+        sender.is_running() && !sender.words().contains("WARN"),
+        "{}",
+        sender.words()
     );
 }
 
