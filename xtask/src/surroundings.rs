@@ -22,6 +22,7 @@ pub const ALL_MODES: &[&str] = &[
     "cat",
     "verify",
     "status",
+    "faults",
     "recover",
     "gc",
     "demo",
@@ -55,17 +56,17 @@ pub const FILES: &[Entry] = &[
     },
     Entry {
         name: "/var/lib/hog/batchsend/hogstat.db",
-        modes: &["batchsend", "status", "recover", "gc"],
+        modes: &["batchsend", "status", "faults", "recover", "gc"],
         words: "A sender's sessions, rings, destinations, acknowledgements and faults: an SQLite database. `-m` names another directory.",
     },
     Entry {
         name: "/var/lib/hog/batchrecv/hogstat.db",
-        modes: &["batchrecv", "status"],
+        modes: &["batchrecv", "status", "faults"],
         words: "The same of a receiver.",
     },
     Entry {
         name: "/var/lib/hog/local/hogstat.db",
-        modes: &["local", "status"],
+        modes: &["local", "status", "faults"],
         words: "The same of a local.",
     },
     Entry {
@@ -86,7 +87,7 @@ pub const FILES: &[Entry] = &[
 pub const ENVIRONMENT: &[Entry] = &[
     Entry {
         name: "HOBBES_STORE_DIR",
-        modes: &["batchsend", "batchrecv", "local", "status", "recover", "gc"],
+        modes: &["batchsend", "batchrecv", "local", "status", "faults", "recover", "gc"],
         words: "The store where `-m` is not given.",
     },
     Entry {
