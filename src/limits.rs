@@ -58,6 +58,9 @@ pub const SILENCE_MAX: std::time::Duration = std::time::Duration::from_secs(30);
 /// Silence after which a sender sends PING.
 pub const PING_AFTER: std::time::Duration = std::time::Duration::from_secs(5);
 
+/// Longest time that all of WELCOME may take, however many streams it names.
+pub const WELCOME_MAX: std::time::Duration = std::time::Duration::from_secs(600);
+
 /// Longest time to wait for a connection to be made, and for HELLO and WELCOME.
 pub const HANDSHAKE_MAX: std::time::Duration = std::time::Duration::from_secs(10);
 

@@ -109,7 +109,7 @@ _hog() {
             return 0
             ;;
         hog__subcmd__batchrecv)
-            opts="-d -m -q -h -V --listen --dir --store-dir --quiet --help --version"
+            opts="-d -m -q -h -V --listen --dir --store-dir --max-restarts --stall-timeout --on-worker-failed --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -135,6 +135,18 @@ _hog() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --max-restarts)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --on-worker-failed)
+                    COMPREPLY=($(compgen -W "degrade exit" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -143,7 +155,7 @@ _hog() {
             return 0
             ;;
         hog__subcmd__batchsend)
-            opts="-g -d -m -q -h -V --group --to --dir --store-dir --batch-time --batch-size --compress --sync --spool-max --on-full --retain --recover --no-recovery --drain-and-exit --shm-dir --shm-group --quiet --help --version"
+            opts="-g -d -m -q -h -V --group --to --dir --store-dir --batch-time --batch-size --compress --sync --spool-max --on-full --retain --recover --no-recovery --drain-and-exit --shm-dir --shm-group --max-restarts --stall-timeout --on-worker-failed --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -215,6 +227,18 @@ _hog() {
                     ;;
                 --shm-group)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-restarts)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --on-worker-failed)
+                    COMPREPLY=($(compgen -W "degrade exit" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -581,7 +605,7 @@ _hog() {
             return 0
             ;;
         hog__subcmd__local)
-            opts="-g -d -m -q -h -V --group --dir --store-dir --sync --accept-gaps --drain-and-exit --shm-dir --shm-group --quiet --help --version"
+            opts="-g -d -m -q -h -V --group --dir --store-dir --sync --accept-gaps --drain-and-exit --shm-dir --shm-group --max-restarts --stall-timeout --on-worker-failed --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -621,6 +645,18 @@ _hog() {
                     ;;
                 --shm-group)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-restarts)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --on-worker-failed)
+                    COMPREPLY=($(compgen -W "degrade exit" -- "${cur}"))
                     return 0
                     ;;
                 *)

@@ -70,6 +70,10 @@ require\t'Refuse to start, and touch nothing, while anything cannot be recovered
 off\t'Leave it for a later run, untouched'"
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l shm-dir -d 'Where rings are; it must be tmpfs' -r -F
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l shm-group -d 'Unix group, by name or number, that shares the rings' -r
+complete -c hog -n "__fish_hog_using_subcommand batchsend" -l max-restarts -d 'How often a worker may panic before it is given up' -r
+complete -c hog -n "__fish_hog_using_subcommand batchsend" -l stall-timeout -d 'How long a worker may hang before it is replaced' -r
+complete -c hog -n "__fish_hog_using_subcommand batchsend" -l on-worker-failed -d 'What to do once a worker was given up' -r -f -a "degrade\t'Go on without it, say so, and end with status 5'
+exit\t'End at once, in order, with status 5'"
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l no-recovery -d 'The same as --recover off'
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l drain-and-exit -d 'End once all found at the start is acknowledged'
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -s q -l quiet -d 'Say less: -q only warnings, -qq only errors'
@@ -78,6 +82,10 @@ complete -c hog -n "__fish_hog_using_subcommand batchsend" -s V -l version -d 'P
 complete -c hog -n "__fish_hog_using_subcommand batchrecv" -l listen -d 'Where to listen; port 0 takes any' -r
 complete -c hog -n "__fish_hog_using_subcommand batchrecv" -s d -l dir -d 'Where archives lie, with $GROUP and $DATE in it' -r
 complete -c hog -n "__fish_hog_using_subcommand batchrecv" -s m -l store-dir -d 'Directory of hogstat.db' -r -F
+complete -c hog -n "__fish_hog_using_subcommand batchrecv" -l max-restarts -d 'How often a worker may panic before it is given up' -r
+complete -c hog -n "__fish_hog_using_subcommand batchrecv" -l stall-timeout -d 'How long a worker may hang before it is replaced' -r
+complete -c hog -n "__fish_hog_using_subcommand batchrecv" -l on-worker-failed -d 'What to do once a worker was given up' -r -f -a "degrade\t'Go on without it, say so, and end with status 5'
+exit\t'End at once, in order, with status 5'"
 complete -c hog -n "__fish_hog_using_subcommand batchrecv" -s q -l quiet -d 'Say less: -q only warnings, -qq only errors'
 complete -c hog -n "__fish_hog_using_subcommand batchrecv" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hog -n "__fish_hog_using_subcommand batchrecv" -s V -l version -d 'Print version'
@@ -87,6 +95,10 @@ complete -c hog -n "__fish_hog_using_subcommand local" -s m -l store-dir -d 'Dir
 complete -c hog -n "__fish_hog_using_subcommand local" -l sync -d 'How often the archive is synced to disk' -r
 complete -c hog -n "__fish_hog_using_subcommand local" -l shm-dir -d 'Where rings are; it must be tmpfs' -r -F
 complete -c hog -n "__fish_hog_using_subcommand local" -l shm-group -d 'Unix group, by name or number, that shares the rings' -r
+complete -c hog -n "__fish_hog_using_subcommand local" -l max-restarts -d 'How often a worker may panic before it is given up' -r
+complete -c hog -n "__fish_hog_using_subcommand local" -l stall-timeout -d 'How long a worker may hang before it is replaced' -r
+complete -c hog -n "__fish_hog_using_subcommand local" -l on-worker-failed -d 'What to do once a worker was given up' -r -f -a "degrade\t'Go on without it, say so, and end with status 5'
+exit\t'End at once, in order, with status 5'"
 complete -c hog -n "__fish_hog_using_subcommand local" -l accept-gaps -d 'Go on with rings that were drained before, elsewhere'
 complete -c hog -n "__fish_hog_using_subcommand local" -l drain-and-exit -d 'End once all found at the start is in the archive, synced'
 complete -c hog -n "__fish_hog_using_subcommand local" -s q -l quiet -d 'Say less: -q only warnings, -qq only errors'

@@ -1,6 +1,7 @@
 //! `hog batchrecv`: its flags, their defaults and reasons.
 
 use super::default_archive;
+use super::supervision::SupervisionArgs;
 use super::values::address;
 use crate::exit::{ExitStatus, Failure};
 use crate::modes::batchrecv::{self, BatchrecvOptions};
@@ -30,6 +31,8 @@ pub(super) struct BatchrecvArgs {
     /// The default is $HOBBES_STORE_DIR where that is set, as the original has it, and otherwise /var/lib/hog/batchrecv, beside the archives.
     #[arg(short = 'm', long, value_name = "STORE")]
     store_dir: Option<PathBuf>,
+    #[command(flatten)]
+    supervision: SupervisionArgs,
 }
 
 impl BatchrecvArgs {
@@ -38,6 +41,7 @@ impl BatchrecvArgs {
             listen: self.listen,
             pattern: self.dir.map_or_else(default_archive, Ok)?,
             store: self.store_dir.unwrap_or_else(|| store::default_store("batchrecv")),
+            supervision: self.supervision.supervision()?,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! `hog batchsend`: its flags, their defaults and reasons.
 
+use super::supervision::SupervisionArgs;
 use super::values::{destination, group, size, time, without_repeats};
 use super::{ShmDir, ShmSharing};
 use crate::exit::{ExitStatus, Failure};
@@ -128,6 +129,8 @@ pub(super) struct BatchsendArgs {
     shm: ShmDir,
     #[command(flatten)]
     sharing: ShmSharing,
+    #[command(flatten)]
+    supervision: SupervisionArgs,
 }
 
 impl BatchsendArgs {
@@ -163,6 +166,7 @@ impl BatchsendArgs {
                 RecoverArg::Off => Policy::Off,
             },
             drain_and_exit: self.drain_and_exit,
+            supervision: self.supervision.supervision()?,
         })
     }
 }

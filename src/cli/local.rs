@@ -1,5 +1,6 @@
 //! `hog local`: its flags, their defaults and reasons.
 
+use super::supervision::SupervisionArgs;
 use super::values::{group, time, without_repeats};
 use super::{ShmDir, ShmSharing, default_archive};
 use crate::exit::{ExitStatus, Failure};
@@ -53,6 +54,8 @@ pub(super) struct LocalArgs {
     shm: ShmDir,
     #[command(flatten)]
     sharing: ShmSharing,
+    #[command(flatten)]
+    supervision: SupervisionArgs,
 }
 
 impl LocalArgs {
@@ -66,6 +69,7 @@ impl LocalArgs {
             sync: self.sync,
             accept_gaps: self.accept_gaps,
             drain_and_exit: self.drain_and_exit,
+            supervision: self.supervision.supervision()?,
         })
     }
 }

@@ -17,6 +17,7 @@ mod local;
 mod recover;
 mod refusal;
 mod status;
+mod supervision;
 mod values;
 mod verify;
 

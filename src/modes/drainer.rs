@@ -14,9 +14,11 @@ mod take;
 pub mod thread;
 
 use crate::exit::chain;
+use crate::fence::Pass;
 use crate::ids::StreamId;
 use crate::modes::recorder::Recorder;
 use crate::modes::stop::Stop;
+use crate::modes::supervise::provoke;
 use crate::os::clock;
 use crate::os::lock::DirectoryLock;
 use crate::seglog::batch::FrameBatch;
@@ -77,7 +79,7 @@ pub struct Drainer<L> {
     rings: RingSet,
     doorbell: Doorbell,
     /// Of the ring directory: held as long as anybody drains it.
-    lock: Arc<DirectoryLock>,
+    _lock: Arc<DirectoryLock>,
     /// What earlier sessions left.
     inherited: Arc<Inheritance>,
     drain: Drain,
@@ -91,6 +93,8 @@ pub struct Drainer<L> {
     recorder: Recorder,
     report: Arc<DrainerReport>,
     stop: Stop,
+    /// With which what this does counts.
+    pass: Pass,
     /// The log took nothing of the batch, which waits.
     is_stuck: bool,
     /// That the disk refuses was said.
@@ -118,7 +122,7 @@ impl<L: GroupLog> Drainer<L> {
             log,
             rings: RingSet::new(&rings.directory).leaving(inherited.left.clone()),
             doorbell: rings.doorbell,
-            lock: rings.lock,
+            _lock: rings.lock,
             inherited,
             drain: Drain::default(),
             batch: FrameBatch::default(),
@@ -128,6 +132,7 @@ impl<L: GroupLog> Drainer<L> {
             recorder,
             report,
             stop,
+            pass: Pass::default(),
             is_stuck: false,
             said_stuck: false,
             changes: 0,
@@ -136,31 +141,25 @@ impl<L: GroupLog> Drainer<L> {
         }
     }
 
-    /// A drainer that knows nothing but what is on the disk and in the rings.
-    fn anew(&self) -> Result<Self, String> {
-        let log = self.log.reopen()?;
-        let directory = self.rings.directory();
-        let rings = OpenedRings {
-            directory: directory.to_owned(),
-            lock: Arc::clone(&self.lock),
-            doorbell: Doorbell::open(directory).map_err(|error| chain(&error))?,
-        };
-        Ok(Self::new(
-            &self.group,
-            log,
-            rings,
-            Arc::clone(&self.inherited),
-            self.recorder.clone(),
-            Arc::clone(&self.report),
-            self.stop.clone(),
-        ))
+    /// The same, for the holder of `pass`: once that one was relieved, nothing that it does is seen by others.
+    #[must_use]
+    pub fn guarded_by(mut self, pass: &Pass) -> Self {
+        self.log.guard(pass);
+        self.pass = pass.clone();
+        self
+    }
+
+    /// The log, for a successor.
+    #[must_use]
+    pub fn into_log(self) -> L {
+        self.log
     }
 
     /// Drains until it is time to stop.
     ///
     /// # Errors
     /// What ended it, in words; a new drainer is then built from the log.
-    fn run(&mut self) -> Result<(), String> {
+    pub fn run(&mut self) -> Result<(), String> {
         self.begin()?;
         let mut sleep = SLEEP_MIN;
         while !self.stop.is_set() {
@@ -224,6 +223,7 @@ impl<L: GroupLog> Drainer<L> {
     /// # Errors
     /// When the log takes nothing, in words.
     pub fn finish(&mut self) -> Result<(), String> {
+        self.pass.act(|| ()).map_err(|relieved| chain(&relieved))?;
         if self.is_stuck || matches!(self.pass()?, Turn::Stuck) {
             return Err(format!("stopped while the {} took nothing", L::NAME));
         }
@@ -301,7 +301,10 @@ impl<L: GroupLog> Drainer<L> {
         if mutant::on("advance-before-append") {
             self.advance_heads();
         }
+        provoke::here();
         let appended = self.log.append(&mut self.batch);
+        // What a log says to one who was relieved is no news.
+        self.pass.act(|| ()).map_err(|relieved| chain(&relieved))?;
         self.say_what_the_log_says();
         match appended {
             Ok(()) => {}
@@ -365,11 +368,16 @@ impl<L: GroupLog> Drainer<L> {
     }
 
     fn advance_heads(&mut self) {
-        for (stream, to) in self.advances.drain(..) {
-            if let Some(ring) = self.rings.get(stream) {
-                ring.reader.advance(to);
+        let rings = &self.rings;
+        let advances = self.advances.drain(..);
+        // One who was relieved goes no further: its successor advances them when it finds the batch in the log.
+        let _ = self.pass.act(|| {
+            for (stream, to) in advances {
+                if let Some(ring) = rings.get(stream) {
+                    ring.reader.advance(to);
+                }
             }
-        }
+        });
     }
 
     fn log_in_words(&self) -> String {
@@ -405,10 +413,14 @@ impl<L: GroupLog> Drainer<L> {
                 .iter()
                 .map(|(stream, held)| (*stream, held.end))
                 .collect();
-            if let Ok(mut place) = self.report.goal.lock() {
-                *place = goal;
-            }
-            self.report.caught_up.store(true, Ordering::Release); // pairs with the Acquire of whoever then reads the goal
+            let report = &self.report;
+            // The goal of one who was relieved may lie behind what its successor has found since.
+            let _ = self.pass.act(|| {
+                if let Ok(mut place) = report.goal.lock() {
+                    *place = goal;
+                }
+                report.caught_up.store(true, Ordering::Release); // pairs with the Acquire of whoever then reads the goal
+            });
         }
     }
 

@@ -1,15 +1,17 @@
-//! The one thread that writes to hogstat.db. Whoever has something to record hands it over and goes on: the database is never on the
+//! The one worker that writes to hogstat.db. Whoever has something to record hands it over and goes on: the database is never on the
 //! data path, and may be slow, locked or on a full disk.
 
+use crate::exit::chain;
 use crate::modes::stop::Stop;
 use crate::modes::store::keep_reserve;
+use crate::modes::supervise::{Job, Post, provoke};
 use crate::os::clock;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use hogstat::{FaultKind, NewRegion, RecoveryOutcome, RegionState, SenderStatus, SessionId, Stat};
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{Builder, JoinHandle};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tracing::warn;
 use uuid::Uuid;
@@ -35,6 +37,7 @@ pub struct RegionMet {
     pub position: u64,
 }
 
+#[derive(Clone)]
 enum Note {
     Region(RegionMet),
     RegionState(Uuid, RegionState, u64),
@@ -62,9 +65,11 @@ const ACKS_EVERY: Duration = Duration::from_secs(1);
 
 /// While so many notes wait for the database, no faults and connections are added: what others do must not fill our memory.
 const FAULTS_WAITING_MAX: usize = 10_000;
+/// The same of all other notes, which come from what is drained here.
+const NOTES_WAITING_MAX: usize = 1_000_000;
 
 /// Says what every destination has acknowledged: (sender, address, positions).
-pub type Acknowledged = dyn FnMut() -> Vec<(Uuid, String, Vec<(Uuid, u64)>)> + Send;
+pub type Acknowledged = dyn Fn() -> Vec<(Uuid, String, Vec<(Uuid, u64)>)> + Send + Sync;
 
 impl Recorder {
     /// A recorder for those who record nothing, such as tests.
@@ -76,32 +81,24 @@ impl Recorder {
         }
     }
 
-    /// Starts the thread, which ends once `stop` is set and all is written. `acknowledged` is asked now and then.
-    ///
-    /// # Errors
-    /// When the thread cannot be started.
-    pub fn start(
-        stat: Stat,
-        session: SessionId,
-        stop: &Stop,
-        acknowledged: Box<Acknowledged>,
-    ) -> std::io::Result<(Self, JoinHandle<()>)> {
+    /// A recorder, and the worker that writes what it takes until `stop` is set and all is written. `acknowledged` is asked now and then.
+    #[must_use]
+    pub fn new(stat: Stat, session: SessionId, stop: &Stop, acknowledged: Box<Acknowledged>) -> (Self, Job) {
         let (notes, taken) = unbounded();
         let recorder = Self {
             notes,
             degraded: Arc::default(),
         };
-        let stop = stop.clone();
-        let mut writer = Writer {
-            stat,
+        let desk = Desk {
+            path: stat.path().to_owned(),
+            opened: Mutex::new(Some(stat)),
             session,
             acknowledged,
-            noted: HashMap::new(),
+            taken,
+            in_hand: Mutex::default(),
         };
-        let thread = Builder::new()
-            .name("recorder".into())
-            .spawn(move || writer.run(&taken, &stop))?;
-        Ok((recorder, thread))
+        let job = Job::new("recorder", stop, move |post| Writer::at(&desk)?.run(post));
+        (recorder, job)
     }
 
     /// A ring was met.
@@ -170,44 +167,90 @@ impl Recorder {
     }
 
     fn note(&self, note: Note) {
+        if self.notes.len() >= NOTES_WAITING_MAX {
+            return; // nobody writes them any more
+        }
         let _ = self.notes.send(note); // nobody listens any more: the process is ending
     }
 }
 
-struct Writer {
-    stat: Stat,
+/// What the workers that write hand on to each other.
+struct Desk {
+    path: PathBuf,
+    /// The database as it was opened at the start; later workers open their own.
+    opened: Mutex<Option<Stat>>,
     session: SessionId,
     acknowledged: Box<Acknowledged>,
+    taken: Receiver<Note>,
+    /// The note that is being written: a successor writes it again, which does no harm.
+    in_hand: Mutex<Option<Note>>,
+}
+
+struct Writer<'a> {
+    desk: &'a Desk,
+    stat: Stat,
     /// What was noted last, by sender, address and stream.
     noted: HashMap<(Uuid, String), HashMap<Uuid, u64>>,
 }
 
-impl Writer {
-    fn run(&mut self, notes: &Receiver<Note>, stop: &Stop) {
+impl<'a> Writer<'a> {
+    fn at(desk: &'a Desk) -> Result<Self, String> {
+        let opened = desk.opened.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let stat = match opened {
+            Some(stat) => stat,
+            None => Stat::open(&desk.path).map_err(|error| chain(&error))?,
+        };
+        Ok(Self {
+            desk,
+            stat,
+            noted: HashMap::new(),
+        })
+    }
+
+    fn run(&mut self, post: &Post) -> Result<(), String> {
+        // What a predecessor had in hand is tried once more, and not again should it be the reason.
+        let left = self.in_hand().take();
+        if let Some(note) = left {
+            self.write(post, "an event", &mut |writer| writer.enter(&note));
+        }
         let mut acks_due = Instant::now() + ACKS_EVERY;
         loop {
-            match notes.recv_timeout(Duration::from_millis(200)) {
-                Ok(note) => self.write(stop, "an event", &mut |writer| writer.enter(&note)),
-                Err(RecvTimeoutError::Timeout) if !stop.is_set() => {}
+            let is_over = post.stop.is_set();
+            if !post.pass.is_current() {
+                return Ok(()); // a successor has the desk
+            }
+            match self.desk.taken.recv_timeout(Duration::from_millis(200)) {
+                Ok(note) => {
+                    *self.in_hand() = Some(note.clone());
+                    provoke::here();
+                    self.write(post, "an event", &mut |writer| writer.enter(&note));
+                    *self.in_hand() = None;
+                }
+                Err(RecvTimeoutError::Timeout) if !is_over => {}
                 Err(_) => break,
             }
             if Instant::now() >= acks_due {
-                self.write(stop, "acknowledgements", &mut Self::enter_acknowledged);
+                self.write(post, "acknowledgements", &mut Self::enter_acknowledged);
                 if let Some(store) = self.stat.path().parent() {
                     keep_reserve(store); // an earlier start may have used it
                 }
                 acks_due = Instant::now() + ACKS_EVERY;
             }
         }
-        self.write(stop, "acknowledgements", &mut Self::enter_acknowledged);
+        self.write(post, "acknowledgements", &mut Self::enter_acknowledged);
         let now = clock::now_db();
-        self.write(stop, "the end of the session", &mut |writer| {
-            writer.stat.close_session(writer.session, now)
+        self.write(post, "the end of the session", &mut |writer| {
+            writer.stat.close_session(writer.desk.session, now)
         });
+        Ok(())
+    }
+
+    fn in_hand(&self) -> MutexGuard<'_, Option<Note>> {
+        self.desk.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tries until it works, the database is of no use, or it is time to end.
-    fn write(&mut self, stop: &Stop, what: &str, enter: &mut dyn FnMut(&mut Self) -> Result<(), hogstat::Error>) {
+    fn write(&mut self, post: &Post, what: &str, enter: &mut dyn FnMut(&mut Self) -> Result<(), hogstat::Error>) {
         let mut said = false;
         loop {
             match enter(self) {
@@ -217,12 +260,12 @@ impl Writer {
                         warn!("{what} waits for the database: {error}");
                         said = true;
                     }
-                    if stop.wait(Duration::from_secs(1)) {
+                    if post.stop.wait(Duration::from_secs(1)) {
                         return;
                     }
                 }
                 Err(error) => {
-                    warn!("{what} could not be recorded: {}", crate::exit::chain(&error));
+                    warn!("{what} could not be recorded: {}", chain(&error));
                     return;
                 }
             }
@@ -230,7 +273,7 @@ impl Writer {
     }
 
     fn enter(&mut self, note: &Note) -> Result<(), hogstat::Error> {
-        let (stat, session, now) = (&mut self.stat, self.session, clock::now_db());
+        let (stat, session, now) = (&mut self.stat, self.desk.session, clock::now_db());
         match note {
             Note::Region(met) => {
                 let region = NewRegion {
@@ -263,7 +306,7 @@ impl Writer {
 
     fn enter_acknowledged(&mut self) -> Result<(), hogstat::Error> {
         let now = clock::now_db();
-        for (sender, address, positions) in (self.acknowledged)() {
+        for (sender, address, positions) in (self.desk.acknowledged)() {
             let noted = self.noted.entry((sender, address.clone())).or_default();
             let news: Vec<_> = positions
                 .iter()

@@ -1,5 +1,6 @@
 //! Ending in order: SIGTERM and SIGINT set a flag that every loop looks at.
 
+use crate::fence::Pass;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,6 +14,8 @@ pub struct Stop {
     changed: Arc<(Mutex<()>, Condvar)>,
     /// Raised by each look at the flag, if somebody wants to know that its owner still looks.
     looks: Option<Arc<AtomicU64>>,
+    /// A worker is to end also when it was relieved.
+    pass: Option<Pass>,
 }
 
 /// How often a waiter looks whether a signal came: the signal handler itself may only set the flag.
@@ -43,13 +46,32 @@ impl Stop {
         }
     }
 
+    /// The same wish, for a worker that is to end also when it was relieved.
+    #[must_use]
+    pub fn until_relieved(&self, pass: &Pass) -> Self {
+        Self {
+            pass: Some(pass.clone()),
+            ..self.clone()
+        }
+    }
+
+    /// The same wish, for threads that a worker starts: their looks are not its moves.
+    #[must_use]
+    pub fn of_others(&self) -> Self {
+        Self {
+            looks: None,
+            ..self.clone()
+        }
+    }
+
     /// Whether it is time to end.
     #[must_use]
     pub fn is_set(&self) -> bool {
         if let Some(looks) = &self.looks {
             looks.fetch_add(1, Ordering::Relaxed);
         }
-        self.flag.load(Ordering::Relaxed) // a flag alone: no data hangs on it
+        // A flag alone: no data hangs on it.
+        self.flag.load(Ordering::Relaxed) || self.pass.as_ref().is_some_and(|pass| !pass.is_current())
     }
 
     /// Asks everybody to end.
@@ -84,6 +106,7 @@ impl Stop {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fence::Fence;
 
     #[test]
     fn each_look_of_a_worker_that_is_counted_counts_and_is_of_the_same_wish() {
@@ -94,5 +117,17 @@ mod tests {
         stop.set();
         assert!(counted.wait(Duration::from_secs(60)));
         assert!(looks.load(Ordering::Relaxed) > 2);
+    }
+
+    #[test]
+    fn a_worker_that_was_relieved_is_to_end_and_nobody_else_is() {
+        let (stop, fence, looks) = (Stop::default(), Arc::<Fence>::default(), Arc::<AtomicU64>::default());
+        let mine = stop.counting(&looks).until_relieved(&fence.pass());
+        let of_my_thread = mine.of_others();
+        assert!(!mine.is_set() && !of_my_thread.is_set());
+        assert_eq!(looks.load(Ordering::Relaxed), 1, "another thread's look is not mine");
+        let next = fence.relieve().unwrap();
+        assert!(mine.is_set() && of_my_thread.is_set());
+        assert!(!stop.is_set() && !stop.until_relieved(&next).is_set());
     }
 }

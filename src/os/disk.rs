@@ -16,7 +16,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, TryLockError};
 use thiserror::Error;
 
 /// Why the disk did not do what it should.
@@ -104,7 +104,18 @@ impl AppendFile {
         self.file.sync_data().map_err(|error| {
             self.failed.store(true, Ordering::Release); // pairs with the Acquire in refuse_after_failure
             at("sync", &self.path)(error)
-        })
+        })?;
+        // It was given up while this one hung.
+        self.refuse_after_failure("sync")
+    }
+
+    /// Gives the file up, as after a sync that failed, if a sync of it is under way: that one hangs. Says whether it did.
+    pub fn give_up_hanging_sync(&self) -> bool {
+        let hangs = matches!(self.syncing.try_lock(), Err(TryLockError::WouldBlock));
+        if hangs {
+            self.failed.store(true, Ordering::Release); // as in sync
+        }
+        hangs
     }
 
     /// Whether a sync of this file failed.
@@ -122,7 +133,7 @@ impl AppendFile {
     fn refuse_after_failure(&self, verb: &'static str) -> Result<(), DiskError> {
         if self.has_failed() {
             return Err(at(verb, &self.path)(io::Error::other(
-                "a sync of this file failed before",
+                "a sync of this file failed before, or hung",
             )));
         }
         Ok(())

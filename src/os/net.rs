@@ -1,7 +1,7 @@
 //! The one door to the net: listening, connecting, and frames over a socket.
 //!
 //! Every wait is bounded: connecting by [`HANDSHAKE_MAX`], reading by a deadline that the caller gives, writing by
-//! [`SILENCE_MAX`]. What is assumed of the peer: nothing.
+//! a [`Patience`] as well. What is assumed of the peer: nothing.
 
 use crate::formats::frame::{FrameError, FrameHeader, HEADER_LEN};
 use crate::ids::SegmentId;
@@ -15,7 +15,7 @@ use thiserror::Error;
 /// The salt of frames on the wire.
 pub const WIRE_SALT: SegmentId = SegmentId::NIL;
 
-/// How often a blocked read looks at its deadline and at `stop`.
+/// How often a blocked read or write looks at its deadline and at `stop`.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// Why a connection is of no use any more.
@@ -27,10 +27,10 @@ pub enum NetError {
     /// The peer closed it within a frame.
     #[error("the peer closed the connection within a frame")]
     Torn,
-    /// Nothing came in time.
+    /// Nothing came, or was taken, in time.
     #[error("the peer was silent for {} s", .0.as_secs())]
     Silent(Duration),
-    /// It sends, but too slowly.
+    /// It sends or takes, but too slowly.
     #[error("the peer took more than {} s for one frame", .0.as_secs())]
     Slow(Duration),
     /// This process is ending.
@@ -89,7 +89,7 @@ pub fn connect(destination: &str) -> io::Result<TcpStream> {
 pub fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(LOOK))?;
-    stream.set_write_timeout(Some(SILENCE_MAX))?;
+    stream.set_write_timeout(Some(LOOK))?;
     let keepalive = TcpKeepalive::new()
         .with_time(SILENCE_MAX)
         .with_interval(Duration::from_secs(5));
@@ -266,8 +266,7 @@ pub trait Line: Send {
 
 impl Line for TcpStream {
     fn send(&self, bytes: &[u8]) -> io::Result<()> {
-        let mut stream = self;
-        stream.write_all(bytes)
+        send_all(self, bytes, Patience::of_shipping(), &|| false)
     }
 
     fn hang_up(&self) {
@@ -279,10 +278,51 @@ impl Line for TcpStream {
 ///
 /// # Errors
 /// When the socket fails or takes nothing for [`SILENCE_MAX`].
-pub fn send_frame(mut stream: &TcpStream, header: &FrameHeader, body: &[u8]) -> io::Result<()> {
+pub fn send_frame(stream: &TcpStream, header: &FrameHeader, body: &[u8]) -> io::Result<()> {
     let mut bytes = Vec::with_capacity(HEADER_LEN + body.len());
     put_frame(&mut bytes, header, body);
-    stream.write_all(&bytes)
+    stream.send(&bytes)
+}
+
+/// The sending end of a connection whose owner may be asked to end while the peer takes nothing.
+pub struct LineUntil<F> {
+    /// The connection, prepared.
+    pub stream: TcpStream,
+    /// Whether it is time to end.
+    pub stop: F,
+}
+
+impl<F: Fn() -> bool + Send> Line for LineUntil<F> {
+    fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        send_all(&self.stream, bytes, Patience::of_shipping(), &self.stop)
+    }
+
+    fn hang_up(&self) {
+        self.stream.hang_up();
+    }
+}
+
+/// Sends all of `bytes` to a peer that takes some now and then: it has as long as it may take for a frame.
+fn send_all(mut stream: &TcpStream, mut bytes: &[u8], patience: Patience, stop: &dyn Fn() -> bool) -> io::Result<()> {
+    let mut wait = Wait {
+        patience,
+        stop,
+        silent_since: Instant::now(),
+        began: Some(Instant::now()),
+    };
+    while !bytes.is_empty() {
+        wait.check().map_err(io::Error::other)?;
+        match stream.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(sent) => {
+                bytes = &bytes[sent..];
+                wait.something_came();
+            }
+            Err(error) if is_passing(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// The two parts of `HOST:PORT`.

@@ -5,6 +5,7 @@
 //! 2. in an archive its predecessor is synced before that, and it and its directory entry are synced after that ([`Durability::EachSegment`]);
 //! 3. the table is told of a frame only once its append returned. What failed is repeated at the same offset with the same bytes.
 
+use crate::fence::{Pass, Relieved};
 use crate::formats::body::Seal;
 use crate::formats::checkpoint;
 use crate::formats::codec::{CodecError, Decompressor};
@@ -39,6 +40,9 @@ pub enum AppendError {
     /// The log has all that it may hold, and said so. Nothing was accepted; the same batch may be appended once there is room.
     #[error("the log is full: {0}")]
     Full(&'static str),
+    /// Somebody else appends to this log now. Nothing was accepted, nor ever will be.
+    #[error(transparent)]
+    Relieved(#[from] Relieved),
 }
 
 impl AppendError {
@@ -89,10 +93,19 @@ impl OpenSegment {
     /// # Errors
     /// When the disk refuses: final for this segment.
     pub fn sync(&self) -> Result<u64, DiskError> {
+        self.sync_as(&Pass::default())
+    }
+
+    /// The same, for a worker that may be relieved meanwhile. What its sync says then is not believed: by then the segment counts as failed.
+    ///
+    /// # Errors
+    /// When the disk refuses, final for this segment, or the worker was relieved.
+    pub fn sync_as(&self, pass: &Pass) -> Result<u64, DiskError> {
         let accepted = self.accepted();
         if self.durable() < accepted {
             self.file.sync()?;
-            self.durable.fetch_max(accepted, Ordering::AcqRel);
+            pass.act(|| self.durable.fetch_max(accepted, Ordering::AcqRel))
+                .map_err(|relieved| disk::at("sync", self.file.path())(io::Error::other(relieved)))?;
         }
         Ok(accepted)
     }
@@ -121,6 +134,8 @@ pub struct SegmentLog {
     table: Table,
     active: Option<Active>,
     decompressor: Decompressor,
+    /// With which whoever appends here lets it count.
+    pass: Pass,
 }
 
 struct Active {
@@ -150,7 +165,13 @@ impl SegmentLog {
             table,
             active: None,
             decompressor,
+            pass: Pass::default(),
         }
+    }
+
+    /// From now on nothing that is appended counts once the holder of `pass` was relieved.
+    pub fn guard(&mut self, pass: &Pass) {
+        self.pass = pass.clone();
     }
 
     /// The sum of all that was appended.
@@ -180,6 +201,11 @@ impl SegmentLog {
     #[must_use]
     pub fn next_number(&self) -> u64 {
         self.next_number
+    }
+
+    /// Leaves out the number of the next segment: somebody else may have taken it.
+    pub fn skip_number(&mut self) {
+        self.next_number += 1;
     }
 
     /// The directory of the next segment.
@@ -215,9 +241,7 @@ impl SegmentLog {
             self.begin_segment()?;
         }
         let mut before = Vec::with_capacity(batch.frames().len());
-        let appended = self
-            .add_to_table(batch, &mut before)
-            .and_then(|()| Ok(self.write(batch)?));
+        let appended = self.add_to_table(batch, &mut before).and_then(|()| self.write(batch));
         if appended.is_ok() {
             self.amend_table(batch)?;
         }
@@ -340,6 +364,7 @@ impl SegmentLog {
     /// without a whole checkpoint and counts for nothing.
     pub fn begin_segment(&mut self) -> Result<(), DiskError> {
         disk::make_directory(&self.directory)?;
+        self.refuse_if_relieved()?;
         let number = self.next_number;
         let path = self.directory.join(segment::file_name(number));
         // A number is used once, whatever becomes of its file.
@@ -348,8 +373,18 @@ impl SegmentLog {
         let active = self.write_head(file, number).inspect_err(|_| {
             let _ = disk::unlink(&path); // it was made just now, and holds nothing
         })?;
+        // One that is begun late has a number below all of the successor's, who skips the one that may be under way: it explains nothing to anybody.
+        self.refuse_if_relieved().inspect_err(|_| {
+            let _ = disk::unlink(&path); // as above
+        })?;
         self.active = Some(active);
         Ok(())
+    }
+
+    fn refuse_if_relieved(&self) -> Result<(), DiskError> {
+        self.pass
+            .act(|| ())
+            .map_err(|relieved| disk::at("begin a segment in", &self.directory)(io::Error::other(relieved)))
     }
 
     fn write_head(&self, file: AppendFile, number: u64) -> Result<Active, DiskError> {
@@ -378,14 +413,17 @@ impl SegmentLog {
         Ok(Active { segment, id, frames })
     }
 
-    fn write(&mut self, batch: &mut FrameBatch) -> Result<(), DiskError> {
+    /// Writes `batch`, and lets it count. A write that ends after its writer was relieved lies beyond what was accepted of a segment to which nobody appends any
+    /// more; what reads it all the same reads positions that the successor's segment has too.
+    fn write(&mut self, batch: &mut FrameBatch) -> Result<(), AppendError> {
         let Some(active) = &mut self.active else { return Ok(()) };
         let offset = active.segment.accepted();
         let bytes = batch.sealed_for(active.id, offset, active.segment.durable());
         active.segment.file.write_at(bytes, offset)?;
         let end = offset + bytes.len() as u64;
+        let accepted = &active.segment.accepted;
+        self.pass.act(|| accepted.store(end, Ordering::Release))?; // pairs with the Acquire in OpenSegment::accepted
         active.frames += batch.frames().len() as u64;
-        active.segment.accepted.store(end, Ordering::Release); // pairs with the Acquire in OpenSegment::accepted
         Ok(())
     }
 }

@@ -6,9 +6,10 @@
 mod local;
 mod pattern;
 
-pub use local::Reopened;
+pub use local::{Reopened, Reopener};
 pub use pattern::ArchivePattern;
 
+use crate::fence::Pass;
 use crate::formats::body::Attach;
 use crate::formats::checkpoint;
 use crate::formats::frame::{self, FrameHeader, Kind};
@@ -54,10 +55,18 @@ impl Pending {
     /// # Errors
     /// When the disk refuses: final for this segment.
     pub fn sync(&self) -> Result<(), DiskError> {
+        self.sync_as(&Pass::default())
+    }
+
+    /// The same, for a worker that may be relieved meanwhile.
+    ///
+    /// # Errors
+    /// When the disk refuses, final for this segment, or the worker was relieved.
+    pub fn sync_as(&self, pass: &Pass) -> Result<(), DiskError> {
         if mutant::on("ack-before-sync") {
             return Ok(());
         }
-        self.segment.sync().map(|_| ())
+        self.segment.sync_as(pass).map(|_| ())
     }
 }
 

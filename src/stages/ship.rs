@@ -117,14 +117,13 @@ impl Ship {
         }
     }
 
-    /// ACK came. Says whether it told anything new.
-    pub fn on_ack(&mut self, stream: StreamId, position: u64) {
-        if let Some(remote) = self.streams.get_mut(&stream) {
-            // A receiver cannot have what it was not sent.
-            let position = position.min(remote.sent);
-            self.in_flight = self.in_flight.saturating_sub(position.saturating_sub(remote.acked));
-            remote.acked = remote.acked.max(position);
-        }
+    /// ACK came. Says how far it counts: no further than the receiver was sent the stream, or said that it has it. `None` for a stream that it was not.
+    pub fn on_ack(&mut self, stream: StreamId, position: u64) -> Option<u64> {
+        let remote = self.streams.get_mut(&stream)?;
+        let position = position.min(remote.sent);
+        self.in_flight = self.in_flight.saturating_sub(position.saturating_sub(remote.acked));
+        remote.acked = remote.acked.max(position);
+        Some(position)
     }
 
     /// Whether more may be sent before something is acknowledged.

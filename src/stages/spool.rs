@@ -17,6 +17,7 @@ pub mod room;
 pub use full::Notice;
 pub use index::{OwedRange, SegmentAt, SpoolIndex, Unacknowledged, Watch};
 
+use crate::fence::Pass;
 use crate::formats::lock_record::SpoolIdentity;
 use crate::formats::segment::LogRole;
 use crate::formats::table::{StreamState, Table};
@@ -30,7 +31,7 @@ use full::{Fullness, UNFINISHED};
 use reserve::Reserve;
 use room::Bounds;
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -58,7 +59,19 @@ pub struct Spool {
     identity: SpoolIdentity,
     bounds: Bounds,
     fullness: Fullness,
+    /// With which its drainer lets what it does count.
+    pass: Pass,
     // The lock goes last.
+    lock: Arc<DirectoryLock>,
+}
+
+/// Opens a spool once more, for a drainer whose predecessor failed or hangs with the spool that it had.
+pub struct Reopener {
+    log: LogIdentity,
+    directory: PathBuf,
+    index: Arc<SpoolIndex>,
+    identity: SpoolIdentity,
+    bounds: Bounds,
     lock: Arc<DirectoryLock>,
 }
 
@@ -119,41 +132,30 @@ impl Spool {
             identity,
             bounds,
             fullness: Fullness::new(Reserve::of(directory)),
+            pass: Pass::default(),
             lock,
         };
         spool.begin_segment_if_there_is_room()?;
         Ok(Opened { spool, damages })
     }
 
-    /// Opens the spool once more within a process whose drainer failed: what it holds is read from the disk again, the index goes on.
-    ///
-    /// # Errors
-    /// When the disk refuses.
-    pub fn reopen(&self) -> Result<Self, SpoolError> {
-        let directory = self.log.directory().to_owned();
-        let segments = recovery::segments_in(&directory)?;
-        let standing = recovery::recover(&segments)?;
-        self.index.read_open_again(&segments)?;
-        let decompressor = crate::formats::codec::Decompressor::new().map_err(disk::at("prepare", &directory))?;
-        let log = SegmentLog::new(
-            self.log.identity().clone(),
-            Durability::Elsewhere,
-            self.bounds.segment_bytes(),
-            directory.clone(),
-            standing,
-            decompressor,
-        );
-        let (index, lock) = (Arc::clone(&self.index), Arc::clone(&self.lock));
-        let mut spool = Self {
-            log,
-            index,
+    /// What opens this spool once more within this process.
+    #[must_use]
+    pub fn reopener(&self) -> Reopener {
+        Reopener {
+            log: self.log.identity().clone(),
+            directory: self.log.directory().to_owned(),
+            index: Arc::clone(&self.index),
             identity: self.identity,
             bounds: self.bounds,
-            fullness: Fullness::new(Reserve::of(&directory)),
-            lock,
-        };
-        spool.begin_segment_if_there_is_room()?;
-        Ok(spool)
+            lock: Arc::clone(&self.lock),
+        }
+    }
+
+    /// From now on nothing that is done to this spool counts once the holder of `pass` was relieved.
+    pub fn guard(&mut self, pass: &Pass) {
+        self.pass = pass.clone();
+        self.log.guard(pass);
     }
 
     /// Why a receiver refused the spool in `directory` for good, if one did: somebody else ships with its identity.
@@ -228,7 +230,8 @@ impl Spool {
         let Some(number) = self.log.active().map(|active| active.number) else {
             return Ok(());
         };
-        self.index.enter_frames(number, batch);
+        // A successor finds what was accepted in the segment itself.
+        self.pass.act(|| self.index.enter_frames(number, batch))?;
         if !self.fullness.reserve.is_held() {
             // It took the reserve: what is left of that is for a new segment, before others take it. Should it fail, the next append meets the same.
             let _ = self.make_room(0);
@@ -293,7 +296,43 @@ impl Spool {
 
     fn enter_active(&self) {
         let Some(active) = self.log.active() else { return };
-        self.index.enter_segment(active, self.identity.epoch);
+        // Of one who was relieved meanwhile nobody learns of the segment, and nothing comes into it.
+        let _ = self.pass.act(|| self.index.enter_segment(active, self.identity.epoch));
+    }
+}
+
+impl Reopener {
+    /// Opens the spool for the holder of `pass`: what it holds is read from the disk again, the index goes on.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn reopen(&self, pass: &Pass) -> Result<Spool, SpoolError> {
+        let directory = &self.directory;
+        let segments = recovery::segments_in(directory)?;
+        let standing = recovery::recover(&segments)?;
+        self.index.read_open_again(&segments)?;
+        let decompressor = crate::formats::codec::Decompressor::new().map_err(disk::at("prepare", directory))?;
+        let mut log = SegmentLog::new(
+            self.log.clone(),
+            Durability::Elsewhere,
+            self.bounds.segment_bytes(),
+            directory.clone(),
+            standing,
+            decompressor,
+        );
+        log.skip_number(); // a predecessor that hangs may have begun that one
+        let mut spool = Spool {
+            log,
+            index: Arc::clone(&self.index),
+            identity: self.identity,
+            bounds: self.bounds,
+            fullness: Fullness::new(Reserve::of(directory)),
+            pass: Pass::default(),
+            lock: Arc::clone(&self.lock),
+        };
+        spool.guard(pass);
+        spool.begin_segment_if_there_is_room()?;
+        Ok(spool)
     }
 }
 

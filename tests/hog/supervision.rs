@@ -1,5 +1,8 @@
 //! What went wrong is kept, and said: `hog faults`. Workers that fail, stall, and are replaced.
 
+#[cfg(feature = "mutants")]
+mod provoked;
+
 use crate::scene::{Scene, wait_until, words};
 use serde_json::Value;
 use std::path::Path;

@@ -4,6 +4,7 @@
 use crate::formats::frame::{FrameHeader, Kind};
 use crate::formats::wire;
 use crate::ids::StreamId;
+use crate::modes::supervise::provoke;
 use crate::os::net::{self, Line};
 use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -62,6 +63,7 @@ impl AckBox {
     pub fn write_to(&self, line: &dyn Line) {
         let mut out = Vec::new();
         while self.wait() {
+            provoke::here();
             self.take(&mut out);
             if line.send(&out).is_err() {
                 line.hang_up(); // the reading thread learns of it

@@ -1,6 +1,5 @@
 //! One connection: HELLO, WELCOME, and then whatever the sender ships.
 
-use crate::exit::chain;
 use crate::formats::codec::CodecError;
 use crate::formats::frame::{FrameHeader, Kind};
 use crate::formats::pieces::BodyError;
@@ -11,14 +10,17 @@ use crate::modes::batchrecv::group::StoreError;
 use crate::modes::batchrecv::serving::Serving;
 use crate::modes::recorder::Recorder;
 use crate::modes::stop::Stop;
+use crate::modes::supervise::{provoke, words_of};
 use crate::os::net::{self, FrameReader, Line, NetError, Patience};
 use crate::stages::receive::RecordsError;
+use hogstat::FaultKind;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use thiserror::Error;
-use tracing::info;
+use tracing::{error, info};
 
 /// Why a connection ended, other than that the sender closed it.
 #[derive(Debug, Error)]
@@ -146,9 +148,10 @@ impl Connection {
             stop: stop.clone(),
         };
         stream.send(&welcome)?;
+        let recorder = recorder.clone();
         let writer = std::thread::Builder::new()
             .name(format!("ack {token}"))
-            .spawn(move || acks.write_to(&stream))?;
+            .spawn(move || acknowledge(&acks, &stream, &recorder))?;
         connection.writer = Some(writer);
         Ok(Some(connection))
     }
@@ -172,19 +175,25 @@ impl Connection {
     }
 }
 
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.serving.end();
-        if let Some(writer) = self.writer.take()
-            && let Err(panic) = writer.join()
-        {
-            tracing::error!("the acknowledging thread panicked: {:?}", chain_of(&panic));
-        }
+/// Answers over `stream` until the connection is over. Should that panic, the connection is over, and its sender comes again.
+fn acknowledge(acks: &AckBox, stream: &TcpStream, recorder: &Recorder) {
+    let answered = catch_unwind(AssertUnwindSafe(|| {
+        provoke::this_is("ack");
+        acks.write_to(stream);
+    }));
+    if let Err(panic) = answered {
+        let words = format!("panic: {}", words_of(panic.as_ref()));
+        error!("ack: {words}");
+        recorder.note_fault(FaultKind::Panic, "ack", &words);
+        stream.hang_up(); // the reading thread learns of it
     }
 }
 
-fn chain_of(panic: &Box<dyn std::any::Any + Send>) -> String {
-    panic
-        .downcast_ref::<&str>()
-        .map_or_else(|| chain(&io::Error::other("panic")), |words| (*words).to_owned())
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.serving.end();
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join(); // it catches its panics
+        }
+    }
 }

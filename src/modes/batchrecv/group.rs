@@ -5,6 +5,7 @@
 //! connection acknowledge: one sync for all of them.
 
 use crate::exit::chain;
+use crate::fence::Pass;
 use crate::formats::body::Attach;
 use crate::formats::frame::FrameHeader;
 use crate::formats::table::ApplyError;
@@ -13,6 +14,7 @@ use crate::ids::{OwnerId, StreamId};
 use crate::modes::batchrecv::acks::AckBox;
 use crate::modes::recorder::Recorder;
 use crate::modes::stop::Stop;
+use crate::modes::supervise::{Post, provoke};
 use crate::os::clock;
 use crate::os::disk::DiskError;
 use crate::os::net::Line;
@@ -21,7 +23,6 @@ use crate::seglog::writer::AppendError;
 use crate::stages::archive::{Archive, ArchiveError, ArchivePattern, Pending};
 use crate::stages::receive::{self, LiveConnection};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tracing::{error, info, warn};
@@ -43,8 +44,6 @@ pub struct GroupStore {
     state: Mutex<State>,
     work: Condvar,
     recorder: Recorder,
-    /// Turns of the thread that syncs.
-    turns: AtomicU64,
 }
 
 struct State {
@@ -104,7 +103,6 @@ impl GroupStore {
             state: Mutex::new(state),
             work: Condvar::new(),
             recorder,
-            turns: AtomicU64::new(0),
         })
     }
 
@@ -257,22 +255,29 @@ impl GroupStore {
         Ok(())
     }
 
-    /// How many turns the thread that syncs has taken: its heartbeat.
-    #[must_use]
-    pub fn turns(&self) -> u64 {
-        self.turns.load(Ordering::Relaxed)
-    }
-
-    /// Syncs whatever is pending, again and again, until it is time to stop; turns to a new date at midnight.
+    /// Syncs whatever is pending, again and again, until it is time to stop; turns to a new date at midnight. A sync in which a predecessor hangs counts as
+    /// failed.
     ///
     /// # Errors
     /// When the archive can neither be synced nor go back.
-    pub fn sync_until(&self, stop: &Stop) -> Result<(), String> {
+    pub fn sync_until(&self, post: &Post) -> Result<(), String> {
+        let stop = &post.stop;
+        if post.pass.has_predecessor()
+            && let Some(active) = self.lock().archive.active()
+        {
+            active.file.give_up_hanging_sync();
+        }
         loop {
-            self.turns.fetch_add(1, Ordering::Relaxed);
             self.wait_for_work(stop);
+            if !post.pass.is_current() {
+                return Ok(()); // a successor does it
+            }
             match self.begin_sync()? {
-                SyncTurn::Due(pending) => self.end_sync(&pending, pending.sync())?,
+                SyncTurn::Due(pending) => {
+                    let synced = pending.sync_as(&post.pass);
+                    provoke::here();
+                    self.end_sync_as(&post.pass, &pending, synced)?;
+                }
                 SyncTurn::WentBack => {}
                 SyncTurn::Nothing if stop.is_set() => return Ok(()),
                 SyncTurn::Nothing => {}
@@ -322,17 +327,27 @@ impl GroupStore {
     /// # Errors
     /// When the archive cannot go back.
     pub fn end_sync(&self, pending: &Pending, synced: Result<(), DiskError>) -> Result<(), String> {
+        self.end_sync_as(&Pass::default(), pending, synced)
+    }
+
+    /// The same, for a worker that may have been relieved meanwhile: what it says then, good or bad, is not heard.
+    fn end_sync_as(&self, pass: &Pass, pending: &Pending, synced: Result<(), DiskError>) -> Result<(), String> {
         let mut state = self.lock();
         if let Err(failure) = synced {
+            if !pass.is_current() {
+                return Ok(()); // its successor went back, or will
+            }
             return self.fall_back(&mut state, &chain(&failure));
         }
-        state.archive.synced(pending);
-        for (token, acked) in &pending.acks {
-            if let Some(served) = state.served.get(token) {
-                served.acks.acknowledge(acked);
+        let acknowledged = pass.act(|| {
+            state.archive.synced(pending);
+            for (token, acked) in &pending.acks {
+                if let Some(served) = state.served.get(token) {
+                    served.acks.acknowledge(acked);
+                }
             }
-        }
-        Ok(())
+        });
+        acknowledged.map_err(|relieved| chain(&relieved))
     }
 
     fn turn_to_date(&self, state: &mut State) {

@@ -5,32 +5,29 @@
 
 pub mod acks;
 pub mod connection;
+mod gate;
 pub mod group;
 pub mod serving;
 
 use crate::exit::{ExitStatus, Failure, chain};
-use crate::formats::wire::RefuseCode;
-use crate::limits::{CONNECTIONS_MAX, GROUPS_MAX};
-use crate::modes::heartbeat::Hearts;
+use crate::limits::GROUPS_MAX;
 use crate::modes::preflight;
 use crate::modes::recorder::Recorder;
 use crate::modes::service::Service;
 use crate::modes::stop::Stop;
 use crate::modes::store::{Store, lock_failure};
-use crate::modes::supervise;
+use crate::modes::supervise::{self, Job, Supervision, Supervisor};
 use crate::os::disk;
 use crate::os::lock::DirectoryLock;
 use crate::os::net;
 use crate::os::process;
 use crate::stages::archive::ArchivePattern;
-use connection::{Connection, refuse};
+use gate::Gate;
 use group::GroupStore;
 use hogstat::Role;
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
@@ -44,6 +41,8 @@ pub struct BatchrecvOptions {
     pub pattern: ArchivePattern,
     /// The store.
     pub store: PathBuf,
+    /// How workers are watched.
+    pub supervision: Supervision,
 }
 
 /// The groups that are stored here.
@@ -52,7 +51,7 @@ pub struct Groups {
     by_name: Mutex<HashMap<String, Arc<GroupSlot>>>,
     recorder: Recorder,
     stop: Stop,
-    hearts: Hearts,
+    supervisor: Supervisor,
 }
 
 /// The place of a group. Opening an archive may take long, and holds up nobody but those who want the same.
@@ -76,14 +75,11 @@ impl Groups {
         }
         let group = GroupStore::open(&self.pattern, name, self.recorder.clone()).map_err(|error| chain(&error))?;
         let group = Arc::new(group);
-        let (syncing, stop) = (Arc::clone(&group), self.stop.clone());
-        supervise::spawn(&format!("sync {name}"), &self.stop, &self.recorder, move || {
-            syncing.sync_until(&stop)
-        })
-        .map_err(|error| chain(&error))?;
-        let watched = Arc::clone(&group);
-        self.hearts
-            .watch(&format!("the syncing of group {name}"), move || watched.turns());
+        let syncing = Arc::clone(&group);
+        let job = Job::new(&format!("sync {name}"), &self.stop, move |post| {
+            syncing.sync_until(post)
+        });
+        self.supervisor.start(job).map_err(|error| chain(&error))?;
         *slot = Some(Arc::clone(&group));
         Ok(group)
     }
@@ -126,9 +122,11 @@ pub fn run(options: &BatchrecvOptions) -> Result<ExitStatus, Failure> {
     let Store {
         stat, session, lock, ..
     } = store;
+    // The recorder outlives the other workers, so that it hears of their end.
     let recorder_stop = Stop::default();
-    let (recorder, recorder_thread) =
-        Recorder::start(stat, session, &recorder_stop, Box::new(Vec::new)).map_err(|error| Failure::of(&error))?;
+    let (recorder, job) = Recorder::new(stat, session, &recorder_stop, Box::new(Vec::new));
+    let supervisor = Supervisor::new(options.supervision, &recorder, service.hearts());
+    supervisor.start(job).map_err(|error| Failure::of(&error))?;
     say_address(&address.to_string()).map_err(|error| Failure::of(&error))?;
     info!("listening on {address}, archives under {}", base.display());
     let groups = Arc::new(Groups {
@@ -136,29 +134,58 @@ pub fn run(options: &BatchrecvOptions) -> Result<ExitStatus, Failure> {
         by_name: Mutex::default(),
         recorder: recorder.clone(),
         stop: stop.clone(),
-        hearts: service.hearts().clone(),
+        supervisor: supervisor.clone(),
     });
-    let turns = Arc::<AtomicU64>::default();
-    let accepting = Arc::clone(&turns);
-    service.hearts().watch("the accepting of connections", move || {
-        accepting.load(Ordering::Relaxed)
+    let gate = Gate::new(listener, &groups, &recorder, &stop).map_err(|error| Failure::of(&error))?;
+    let accepting = Job::new("accept", &stop, move |post| {
+        gate.serve(post).map_err(|error| chain(&error))
     });
+    supervisor.start(accepting).map_err(|error| Failure::of(&error))?;
     let (served, place) = (Arc::downgrade(&groups), address.to_string());
+    let watching = supervisor.clone();
     service.describe(move || {
         let groups = served.upgrade().map_or(0, |groups| groups.count());
-        format!("listening on {place}; {groups} groups were received")
+        format!(
+            "listening on {place}; {groups} groups were received{}",
+            watching.in_words()
+        )
     });
     service.is_ready();
-    serve(&listener, &turns, &groups, &recorder, &stop).map_err(|error| Failure::of(&error))?;
-    groups.finish();
-    drop((groups, recorder));
-    recorder_stop.set();
-    let deadline = Instant::now() + Duration::from_secs(1);
-    while !recorder_thread.is_finished() && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(2));
+    while !stop.wait(LOOK) {
+        if supervisor.tend() {
+            stop.set();
+        }
     }
+    supervisor.end(Instant::now() + END_WITHIN);
+    finish(&groups);
+    let degraded = !supervisor.given_up().is_empty();
+    recorder_stop.set();
+    supervisor.end(Instant::now() + RECORDED_WITHIN);
     drop((archive_lock, lock));
-    Ok(ExitStatus::Done)
+    Ok(if degraded {
+        ExitStatus::Degraded
+    } else {
+        ExitStatus::Done
+    })
+}
+
+/// How often workers are looked after.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long workers have to end, then archives to be finished, and then what was recorded to get into the database.
+const END_WITHIN: Duration = Duration::from_secs(2);
+const FINISHED_WITHIN: Duration = Duration::from_millis(1500);
+const RECORDED_WITHIN: Duration = Duration::from_secs(1);
+
+/// Finishes the archives, unless that takes too long: who hangs may hold one.
+fn finish(groups: &Arc<Groups>) {
+    let groups = Arc::clone(groups);
+    let finishing = std::thread::Builder::new()
+        .name("finish".into())
+        .spawn(move || groups.finish());
+    match finishing {
+        Ok(thread) => supervise::join_all(vec![thread], Instant::now() + FINISHED_WITHIN),
+        Err(error) => warn!("archives are not finished: {error}"), // their last segments have no SEAL then
+    }
 }
 
 /// The first line on stdout: scripts wait for it.
@@ -166,93 +193,4 @@ fn say_address(address: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{address}")?;
     stdout.flush()
-}
-
-/// How often the accepting thread looks whether it is time to end.
-const ACCEPT_LOOK: i32 = 100;
-
-fn serve(
-    listener: &TcpListener,
-    turns: &AtomicU64,
-    groups: &Arc<Groups>,
-    recorder: &Recorder,
-    stop: &Stop,
-) -> io::Result<()> {
-    listener.set_nonblocking(true)?;
-    let (tokens, open) = (AtomicU64::new(1), Arc::new(AtomicUsize::new(0)));
-    while !stop.is_set() {
-        turns.fetch_add(1, Ordering::Relaxed);
-        if !wait_readable(listener)? {
-            continue;
-        }
-        let (stream, remote) = match listener.accept() {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Of the peer that went away again, or of too many open files: neither ends the receiver.
-                if error.kind() != io::ErrorKind::WouldBlock {
-                    warn!("cannot accept a connection: {error}");
-                    stop.wait(Duration::from_millis(100));
-                }
-                continue;
-            }
-        };
-        if open.fetch_add(1, Ordering::SeqCst) >= CONNECTIONS_MAX {
-            open.fetch_sub(1, Ordering::SeqCst);
-            refuse(&stream, RefuseCode::Busy, "too many connections");
-            continue;
-        }
-        let token = tokens.fetch_add(1, Ordering::SeqCst);
-        let (groups, recorder, stop) = (Arc::clone(groups), recorder.clone(), stop.clone());
-        let slot = Slot(Arc::clone(&open));
-        let spawned = std::thread::Builder::new()
-            .name(format!("recv {token}"))
-            .spawn(move || {
-                let _slot = slot;
-                if let Err(error) = handle(stream, remote, token, &groups, &recorder, &stop) {
-                    warn!("connection from {remote}: {}", chain(&error));
-                }
-            });
-        if let Err(error) = spawned {
-            warn!("cannot serve {remote}: {}", chain(&error));
-        }
-    }
-    Ok(())
-}
-
-/// One of the connections that may be open at once.
-struct Slot(Arc<AtomicUsize>);
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-fn handle(
-    stream: TcpStream,
-    remote: std::net::SocketAddr,
-    token: u64,
-    groups: &Groups,
-    recorder: &Recorder,
-    stop: &Stop,
-) -> Result<(), connection::ConnectionError> {
-    stream.set_nonblocking(false)?;
-    net::prepare(&stream)?;
-    let Some(mut connection) = Connection::greet(stream, remote, token, groups, recorder, stop)? else {
-        return Ok(());
-    };
-    connection.run()
-}
-
-fn wait_readable(listener: &TcpListener) -> io::Result<bool> {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let timeout = Timespec {
-        tv_sec: 0,
-        tv_nsec: i64::from(ACCEPT_LOOK) * 1_000_000,
-    };
-    match poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&timeout)) {
-        Ok(ready) => Ok(ready > 0),
-        Err(rustix::io::Errno::INTR) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
 }

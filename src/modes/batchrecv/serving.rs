@@ -12,6 +12,7 @@ use crate::ids::StreamId;
 use crate::modes::batchrecv::acks::AckBox;
 use crate::modes::batchrecv::connection::ConnectionError;
 use crate::modes::batchrecv::group::GroupStore;
+use crate::modes::supervise::provoke;
 use crate::os::net::{self, Line, NetError};
 use crate::seglog::batch::FrameBatch;
 use crate::stages::receive::{self, RecordsError};
@@ -79,6 +80,7 @@ impl Serving {
         let at = self.batch.begin();
         let header = read(self.batch.body_mut())?;
         self.batch.finish(at, header);
+        provoke::here();
         match header.kind {
             Kind::Data | Kind::Gap | Kind::End => self.store(&header),
             Kind::Attach => self.attach(&header),

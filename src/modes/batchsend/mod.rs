@@ -21,7 +21,7 @@ use crate::modes::recorder::{Acknowledged, Recorder};
 use crate::modes::service::Service;
 use crate::modes::stop::Stop;
 use crate::modes::store::{self, Store};
-use crate::modes::supervise;
+use crate::modes::supervise::{Job, Post, Supervision, Supervisor, provoke};
 use crate::os::disk;
 use crate::os::process;
 use crate::stages::recovery::Policy;
@@ -34,10 +34,10 @@ use hogstat::{RegionState, Role};
 use inherit::{Awaited, note_recovered};
 use opening::{OpenedGroup, open_group};
 use routes::Routes;
+use shipper::Call;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
@@ -74,6 +74,8 @@ pub struct BatchsendOptions {
     pub recover: Policy,
     /// End once everything found at the start is delivered.
     pub drain_and_exit: bool,
+    /// How workers are watched.
+    pub supervision: Supervision,
 }
 
 /// How long a record waits for others at most, where somebody waits for the end.
@@ -107,7 +109,10 @@ type Fatal = Sender<Refused>;
 const RECOVERIES_EVERY: Duration = Duration::from_secs(1);
 
 /// How long workers have to end.
-const END_WITHIN: Duration = Duration::from_secs(4);
+const END_WITHIN: Duration = Duration::from_secs(3);
+
+/// How long what they recorded has to get into the database then.
+const RECORDED_WITHIN: Duration = Duration::from_secs(1);
 
 /// One group while it runs.
 struct Group {
@@ -154,12 +159,12 @@ pub fn run(options: &BatchsendOptions) -> Result<ExitStatus, Failure> {
     let Store {
         stat, session, lock, ..
     } = store;
-    // The recorder outlives the workers, so that it hears of their end.
+    // The recorder outlives the other workers, so that it hears of their end.
     let recorder_stop = Stop::default();
-    let (recorder, recorder_thread) = Recorder::start(stat, session, &recorder_stop, acknowledged_in(indexes))
-        .map_err(|error| Failure::of(&error))?;
+    let (recorder, job) = Recorder::new(stat, session, &recorder_stop, acknowledged_in(indexes));
+    let supervisor = Supervisor::new(options.supervision, &recorder, service.hearts());
+    supervisor.start(job).map_err(|error| Failure::of(&error))?;
     let (on_fatal, fatal) = unbounded();
-    let mut workers = Vec::new();
     let mut groups = Vec::new();
     for group in opened {
         for region in &group.inherited.lost {
@@ -167,17 +172,19 @@ pub fn run(options: &BatchsendOptions) -> Result<ExitStatus, Failure> {
             recorder.loss(&format!("ring {}", region.ring), &region.words);
         }
         groups.push(
-            start_group(options, group, &recorder, &stop, &on_fatal, &mut workers)
+            start_group(options, group, &recorder, &stop, &on_fatal, &supervisor)
                 .map_err(|error| Failure::of(&error))?,
         );
     }
-    workers.push(start_syncer(options, &groups, &recorder, &stop).map_err(|error| Failure::of(&error))?);
+    let syncer = syncer(options, &groups, &recorder, &stop);
+    supervisor.start(syncer).map_err(|error| Failure::of(&error))?;
 
-    tell_of(&groups, &service);
+    tell_of(&groups, &service, &supervisor);
 
     let mut failure = None;
     let mut recoveries_due = Instant::now();
     while !stop.wait(Duration::from_millis(20)) {
+        let gives_up = supervisor.tend();
         if groups.iter().all(Group::is_served) {
             service.is_ready();
         }
@@ -197,17 +204,20 @@ pub fn run(options: &BatchsendOptions) -> Result<ExitStatus, Failure> {
             info!("all is delivered");
             stop.set();
         }
+        // Who waits for the end does not wait for a worker that will never reach it.
+        if gives_up || (options.drain_and_exit && !supervisor.given_up().is_empty()) {
+            stop.set();
+        }
     }
-    supervise::join_all(workers, Instant::now() + END_WITHIN);
+    supervisor.end(Instant::now() + END_WITHIN);
     note_recoveries(&mut groups, &recorder);
-    let degraded = recorder.is_degraded();
-    drop(recorder);
+    let degraded = !supervisor.given_up().is_empty() || (options.drain_and_exit && recorder.is_degraded());
     recorder_stop.set();
-    supervise::join_all(vec![recorder_thread], Instant::now() + Duration::from_secs(1));
+    supervisor.end(Instant::now() + RECORDED_WITHIN);
     drop(lock);
     match failure {
         Some(failure) => Err(failure),
-        None if options.drain_and_exit && degraded => Ok(ExitStatus::Degraded),
+        None if degraded => Ok(ExitStatus::Degraded),
         None => Ok(ExitStatus::Done),
     }
 }
@@ -252,26 +262,20 @@ impl Group {
     }
 }
 
-/// Tells the service manager what is done for the groups, and whether their drainers move.
-fn tell_of(groups: &[Group], service: &Service) {
-    for group in groups {
-        let report = Arc::clone(&group.report);
-        let moves = move || report.passes.load(Ordering::Relaxed);
-        service
-            .hearts()
-            .watch(&format!("the drainer of group {}", group.name), moves);
-    }
+/// Tells the service manager what is done for the groups.
+fn tell_of(groups: &[Group], service: &Service, supervisor: &Supervisor) {
     let groups: Vec<_> = groups
         .iter()
         .map(|group| (group.name.clone(), group.indexes()))
         .collect();
+    let supervisor = supervisor.clone();
     service.describe(move || {
         let lacks = |(name, indexes): &(String, Vec<Arc<SpoolIndex>>)| {
             let most = |index: &Arc<SpoolIndex>| index.unacknowledged().values().map(|lacks| lacks.bytes).max();
             let bytes: u64 = indexes.iter().filter_map(most).sum();
             format!("{name}: {bytes} bytes spooled and not acknowledged")
         };
-        groups.iter().map(lacks).collect::<Vec<_>>().join("; ")
+        groups.iter().map(lacks).collect::<Vec<_>>().join("; ") + &supervisor.in_words()
     });
 }
 
@@ -282,7 +286,7 @@ fn start_group(
     recorder: &Recorder,
     stop: &Stop,
     on_fatal: &Fatal,
-    workers: &mut Vec<JoinHandle<()>>,
+    supervisor: &Supervisor,
 ) -> std::io::Result<Group> {
     let OpenedGroup {
         place,
@@ -300,22 +304,23 @@ fn start_group(
     let around = Surroundings {
         recorder: recorder.clone(),
         report: Arc::clone(&report),
-        stop: stop.clone(),
         inherited: inherited.drainer,
     };
-    workers.push(drainer::thread::spawn(place, rings, spool, around)?);
+    supervisor.start(drainer::thread::job(place, rings, spool, around, stop))?;
     let routes = Routes {
         options,
         group: &name,
         older: &older,
         current: (&index, identity),
         recorder,
-        stop,
         on_fatal,
     };
-    for (destination, route) in routes.all() {
+    for (destination, plan) in routes.all() {
         let title = format!("ship {name} to {destination}");
-        workers.push(supervise::spawn(&title, stop, recorder, move || route.run())?);
+        let call = Arc::<Call>::default();
+        let to_hang_up = Arc::clone(&call);
+        let job = Job::new(&title, stop, move |post| plan.route(post, &call).run());
+        supervisor.start(job.on_relieved(move || to_hang_up.hang_up()))?;
     }
     Ok(Group {
         name,
@@ -327,12 +332,7 @@ fn start_group(
 }
 
 /// Syncs the spools now and then, and tells the drainers up to where.
-fn start_syncer(
-    options: &BatchsendOptions,
-    groups: &[Group],
-    recorder: &Recorder,
-    stop: &Stop,
-) -> std::io::Result<JoinHandle<()>> {
+fn syncer(options: &BatchsendOptions, groups: &[Group], recorder: &Recorder, stop: &Stop) -> Job {
     let groups: Vec<_> = groups
         .iter()
         .map(|group| {
@@ -345,16 +345,21 @@ fn start_syncer(
             )
         })
         .collect();
-    let (sync, recorder_again, stop_again) = (options.sync, recorder.clone(), stop.clone());
-    supervise::spawn("sync", stop, recorder, move || {
+    let (sync, recorder) = (options.sync, recorder.clone());
+    Job::new("sync", stop, move |post| {
+        for (name, indexes, ..) in &groups {
+            if let Some(index) = indexes.last().filter(|_| post.pass.has_predecessor()) {
+                give_up_hanging_syncs(name, index, &recorder);
+            }
+        }
         loop {
-            let stopping = stop_again.wait(sync);
+            let stopping = post.stop.wait(sync);
             for (name, indexes, report, directory) in &groups {
                 let Some((index, older)) = indexes.split_last() else {
                     continue;
                 };
                 older.iter().for_each(|older| older.delete_delivered());
-                sync_spool(name, index, report, directory, &recorder_again)?;
+                sync_spool(name, index, report, directory, (&recorder, post))?;
             }
             if stopping {
                 return Ok(());
@@ -363,19 +368,36 @@ fn start_syncer(
     })
 }
 
+/// A predecessor may hang in a sync: nothing that it covers is ever said to be on disk, and the drainer goes on in another segment.
+fn give_up_hanging_syncs(group: &str, index: &SpoolIndex, recorder: &Recorder) {
+    for segment in index.unsynced() {
+        if segment.file.give_up_hanging_sync() {
+            let path = segment.file.path().display().to_string();
+            let words = "a sync of it hangs; this segment is not written to any more";
+            warn!("spool of group {group}: {path}: {words}");
+            recorder.fault(&path, words);
+            index.sync_failed(segment.number);
+        }
+    }
+}
+
 fn sync_spool(
     group: &str,
     index: &SpoolIndex,
     report: &DrainerReport,
     directory: &Path,
-    recorder: &Recorder,
+    (recorder, post): (&Recorder, &Post),
 ) -> Result<(), String> {
+    let Post { pass, stop } = post;
     for segment in index.unsynced() {
         if segment.durable() == 0 {
             disk::sync_directory(directory).map_err(|error| chain(&error))?;
         }
         let ends = index.ends_of(segment.number);
-        match segment.sync() {
+        let synced = segment.sync_as(pass);
+        provoke::here();
+        let _ = stop.is_set(); // it moves, however many segments there are
+        let noted = pass.act(|| match synced {
             Ok(_) => {
                 index.synced(segment.number);
                 if let Ok(mut synced) = report.synced.lock() {
@@ -388,7 +410,8 @@ fn sync_spool(
                 recorder.fault(&segment.file.path().display().to_string(), &words);
                 index.sync_failed(segment.number);
             }
-        }
+        });
+        noted.map_err(|relieved| chain(&relieved))?;
     }
     index.delete_delivered();
     Ok(())

@@ -1,11 +1,11 @@
 //! The routes of a group: for each destination that is owed anything, the shippers of the spools that have it, in their order.
 
 use super::older::Older;
-use super::shipper::{Route, Shipper, ShipperOptions};
+use super::shipper::{Call, Route, Shipper, ShipperOptions};
 use super::{BatchsendOptions, Fatal, spool_directory};
 use crate::formats::lock_record::SpoolIdentity;
 use crate::modes::recorder::Recorder;
-use crate::modes::stop::Stop;
+use crate::modes::supervise::Post;
 use crate::stages::route::{self, Leg};
 use crate::stages::spool::SpoolIndex;
 use std::collections::HashMap;
@@ -21,7 +21,6 @@ pub(super) struct Routes<'a> {
     pub(super) older: &'a Older,
     pub(super) current: (&'a Arc<SpoolIndex>, SpoolIdentity),
     pub(super) recorder: &'a Recorder,
-    pub(super) stop: &'a Stop,
     pub(super) on_fatal: &'a Fatal,
 }
 
@@ -34,9 +33,34 @@ struct Sender {
     connections: Arc<AtomicU64>,
 }
 
+/// A route as it is made for each shipper that takes it: one may fail, or hang, and is followed by another.
+pub(super) struct Plan {
+    legs: Vec<(ShipperOptions, Arc<SpoolIndex>)>,
+    recorder: Recorder,
+    on_fatal: Fatal,
+}
+
+impl Plan {
+    /// The route of one shipper: `post` ends and guards it, `calls` has its connection.
+    pub(super) fn route(&self, post: &Post, calls: &Arc<Call>) -> Route {
+        let shipper = |(options, index): &(ShipperOptions, Arc<SpoolIndex>)| {
+            let (recorder, stop) = (self.recorder.clone(), post.stop.clone());
+            Shipper::new(
+                options.clone(),
+                Arc::clone(index),
+                recorder,
+                stop,
+                self.on_fatal.clone(),
+            )
+            .guarded_by(&post.pass, calls)
+        };
+        Route::new(self.legs.iter().map(shipper).collect())
+    }
+}
+
 impl Routes<'_> {
     /// The routes, by destination.
-    pub(super) fn all(&self) -> Vec<(String, Route)> {
+    pub(super) fn all(&self) -> Vec<(String, Plan)> {
         let (index, identity) = self.current;
         let older = self.older.spools.iter();
         let mut senders: HashMap<Uuid, Sender> = older
@@ -56,15 +80,20 @@ impl Routes<'_> {
             let legs = legs.iter().filter_map(|leg| {
                 let sender = senders.get(&leg.spool)?;
                 let is_owed = sender.index.destinations().contains(&destination);
-                is_owed.then(|| self.shipper(&destination, sender, leg))
+                is_owed.then(|| (self.shipper(&destination, sender, leg), Arc::clone(&sender.index)))
             });
-            (destination.clone(), Route::new(legs.collect()))
+            let plan = Plan {
+                legs: legs.collect(),
+                recorder: self.recorder.clone(),
+                on_fatal: self.on_fatal.clone(),
+            };
+            (destination.clone(), plan)
         };
         destinations.into_iter().map(route).collect()
     }
 
-    fn shipper(&self, destination: &str, sender: &Sender, leg: &Leg) -> Shipper {
-        let options = ShipperOptions {
+    fn shipper(&self, destination: &str, sender: &Sender, leg: &Leg) -> ShipperOptions {
+        ShipperOptions {
             group: self.group.to_owned(),
             destination: destination.to_owned(),
             directory: sender.directory.clone(),
@@ -75,14 +104,7 @@ impl Routes<'_> {
             compression: self.options.compression,
             batch_bytes: self.options.batch_bytes,
             batch_time: self.options.batch_time(),
-        };
-        Shipper::new(
-            options,
-            Arc::clone(&sender.index),
-            self.recorder.clone(),
-            self.stop.clone(),
-            self.on_fatal.clone(),
-        )
+        }
     }
 }
 

@@ -8,16 +8,18 @@ mod route;
 
 pub use route::Route;
 
+use crate::fence::Pass;
 use crate::formats::codec::Compression;
 use crate::formats::frame::{self, FrameHeader, Kind};
 use crate::formats::lock_record::SpoolIdentity;
 use crate::formats::wire::{self, Held, Hello, Refuse};
 use crate::ids::StreamId;
-use crate::limits::WELCOME_STREAMS_MAX;
+use crate::limits::{POSITION_MAX, WELCOME_MAX, WELCOME_STREAMS_MAX};
 use crate::modes::batchsend::Refused;
 use crate::modes::recorder::Recorder;
 use crate::modes::stop::Stop;
-use crate::os::net::{self, FrameReader, NetError, Patience};
+use crate::os::clock;
+use crate::os::net::{self, FrameReader, Line, LineUntil, NetError, Patience};
 use crate::seglog::reader::SegmentError;
 use crate::stages::ship::Ship;
 use crate::stages::spool::{SpoolIndex, Watch};
@@ -25,10 +27,10 @@ use connection::Connection;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use hog_ring::mutant;
 use hogstat::SenderStatus;
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpStream};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use thiserror::Error;
 use tracing::{info, warn};
@@ -112,13 +114,18 @@ impl Welcome {
         match header.kind {
             Kind::Welcome => {
                 let held = wire::decode_welcome(body).map_err(|error| Ended::Protocol(error.to_string()))?;
+                // Frames without end that name nothing would be read for ever.
+                let is_last = header.has(frame::LAST);
+                if held.iter().any(|held| held.position > POSITION_MAX) || (held.is_empty() && !is_last) {
+                    return Err(Ended::Protocol("WELCOME makes no sense".to_owned()));
+                }
                 self.held.extend(held);
                 if self.held.len() > WELCOME_STREAMS_MAX {
                     return Err(Ended::Protocol(format!(
                         "WELCOME names more than {WELCOME_STREAMS_MAX} streams"
                     )));
                 }
-                Ok(header.has(frame::LAST).then(|| Ship::welcomed(&self.held)))
+                Ok(is_last.then(|| Ship::welcomed(&self.held)))
             }
             Kind::Refuse => Err(refused(body)),
             other => Err(Ended::Protocol(format!("expected WELCOME, found {other:?}"))),
@@ -139,6 +146,28 @@ pub struct Shipper {
     /// Told when the receiver refuses this sender for good.
     on_fatal: Sender<Refused>,
     was_refused: AtomicBool,
+    /// With which what this does counts.
+    pass: Pass,
+    call: Arc<Call>,
+}
+
+/// The connection of a shipper, for whoever relieves it to hang up.
+#[derive(Default)]
+pub struct Call {
+    stream: Mutex<Option<TcpStream>>,
+}
+
+impl Call {
+    fn begin(&self, stream: TcpStream) {
+        *self.stream.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
+    }
+
+    /// Ends it, whoever is in the middle of what.
+    pub fn hang_up(&self) {
+        if let Some(stream) = self.stream.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            stream.hang_up();
+        }
+    }
 }
 
 impl Shipper {
@@ -162,7 +191,17 @@ impl Shipper {
             stop,
             on_fatal,
             was_refused: AtomicBool::new(false),
+            pass: Pass::default(),
+            call: Arc::default(),
         }
+    }
+
+    /// The same, for the holder of `pass`: once that one was relieved, nothing that it hears counts. `call` has its connection.
+    #[must_use]
+    pub fn guarded_by(mut self, pass: &Pass, call: &Arc<Call>) -> Self {
+        self.pass = pass.clone();
+        self.call = Arc::clone(call);
+        self
     }
 
     /// Whether the destination has all that this one is to bring.
@@ -212,6 +251,9 @@ impl Shipper {
             if let Ended::Refused(refuse) = &ended
                 && refuse.code.is_final()
             {
+                if !self.pass.is_current() {
+                    return Ok(()); // it was refused because its successor is served
+                }
                 self.recorder.fault(&destination, &refuse.words);
                 let words = format!("{destination} refuses this spool of group {group}: {}", refuse.words);
                 let directory = self.options.directory.clone();
@@ -255,6 +297,11 @@ impl Shipper {
     fn connect_and_ship(&self, welcomed: &mut bool, progress: &mut bool) -> Result<(), Ended> {
         let stream = net::connect(&self.options.destination).map_err(Ended::Connect)?;
         net::prepare(&stream)?;
+        // Whoever was relieved meanwhile gets no further: its successor is to be served.
+        let handle = stream.try_clone()?;
+        self.pass
+            .act(|| self.call.begin(handle))
+            .map_err(|_| NetError::Stopped)?;
         let hello = self.next_hello().encode();
         net::send_frame(&stream, &FrameHeader::plain(Kind::Hello, &hello), &hello)?;
         let (mut reader, heard) = (FrameReader::new(stream.try_clone()?), stream.try_clone()?);
@@ -267,13 +314,18 @@ impl Shipper {
         self.recorder
             .sender_state(&self.options.group, &self.options.destination, SenderStatus::Started);
         let (said, hears) = bounded(256);
-        let stop = self.stop.clone();
+        let stop = self.stop.of_others();
         let listener = std::thread::Builder::new().name("listener".into()).spawn(move || {
             listen(reader, &said, &stop);
             // A receiver that hung up may still hold its end open and read nothing: what is being sent to it would wait for that.
             let _ = heard.shutdown(Shutdown::Both); // it may be gone already
         })?;
-        let mut connection = Connection::new(self, Box::new(stream), ship)?;
+        let stop = self.stop.clone();
+        let line = LineUntil {
+            stream,
+            stop: move || stop.is_set(),
+        };
+        let mut connection = Connection::new(self, Box::new(line), ship)?;
         let ended = connection.run(&hears).map_err(|ended| first_reason(ended, &hears));
         *progress = connection.has_progressed();
         connection.shut_down(); // ends the listener as well
@@ -284,8 +336,12 @@ impl Shipper {
 
     fn read_welcome(&self, reader: &mut FrameReader) -> Result<Ship, Ended> {
         let (mut welcome, mut body) = (Welcome::default(), Vec::new());
+        let began = clock::moment();
         loop {
             body.clear();
+            if clock::moment().saturating_duration_since(began) > WELCOME_MAX {
+                return Err(NetError::Slow(WELCOME_MAX).into());
+            }
             let header = reader.read(&mut body, Patience::of_handshake(), &|| self.stop.is_set())?;
             if let Some(ship) = welcome.take(&header, &body)? {
                 return Ok(ship);

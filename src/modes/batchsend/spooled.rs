@@ -1,9 +1,10 @@
 //! The spool as what the drainer appends to.
 
 use crate::exit::chain;
+use crate::fence::Pass;
 use crate::formats::table::Table;
 use crate::ids::{OwnerId, StreamId};
-use crate::modes::drainer::log::{GroupLog, Notice};
+use crate::modes::drainer::log::{GroupLog, Notice, Reopen};
 use crate::os::disk::DiskError;
 use crate::seglog::batch::FrameBatch;
 use crate::seglog::writer::AppendError;
@@ -52,7 +53,16 @@ impl GroupLog for Spool {
         Self::finish(self)
     }
 
-    fn reopen(&self) -> Result<Self, String> {
-        Self::reopen(self).map_err(|error| chain(&error))
+    fn guard(&mut self, pass: &Pass) {
+        Self::guard(self, pass);
+    }
+
+    fn reopen(&self, pass: &Pass) -> Result<Self, String> {
+        Self::reopener(self).reopen(pass).map_err(|error| chain(&error))
+    }
+
+    fn reopener(&self) -> Box<Reopen<Self>> {
+        let reopener = Self::reopener(self);
+        Box::new(move |pass| reopener.reopen(pass).map_err(|error| chain(&error)))
     }
 }

@@ -20,6 +20,9 @@ const OWNERS_EVERY: Duration = Duration::from_millis(20);
 impl<L: GroupLog> Drainer<L> {
     /// Puts a GAP for `from..to` into the batch and reports the loss.
     pub(super) fn lose(&mut self, stream: StreamId, from: u64, to: u64, reason: GapReason, words: &str) {
+        if !self.pass.is_current() {
+            return; // what it read may have been written over since: nothing is lost
+        }
         self.push_gap(stream, from, to, reason);
         let name = self.name_of(stream);
         warn!("ring {name} (stream {stream}): {words}");
@@ -57,10 +60,14 @@ impl<L: GroupLog> Drainer<L> {
             return;
         }
         ring.condemned = true;
-        ring.reader.condemn(match fault {
+        let why = match fault {
             RingFault::Shrunk => Condemnation::Shrunk,
             RingFault::Wild { .. } | RingFault::WildHead { .. } | RingFault::Backwards { .. } => Condemnation::Header,
-        });
+        };
+        // To one who was relieved, and stands where the ring was long ago, every tail is a wild one.
+        if self.pass.act(|| ring.reader.condemn(why)).is_err() {
+            return;
+        }
         let from = ring.drained;
         let words = format!("condemned: {fault}; what its producer had logged beyond position {from} is lost");
         self.lose(stream, from, from + END_SPAN, GapReason::Condemned, &words);

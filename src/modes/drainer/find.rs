@@ -117,7 +117,9 @@ impl<L: GroupLog> Drainer<L> {
     /// Tells the log which rings there are, so that the others can be forgotten; not while a ring cannot be read.
     pub(super) fn share_rings(&mut self) {
         if self.rings.knows_all() {
-            self.log.know_rings(self.rings.streams().collect());
+            let (log, rings) = (&mut self.log, &self.rings);
+            // Whom a log believes to have no ring may be forgotten.
+            let _ = self.pass.act(|| log.know_rings(rings.streams().collect()));
         }
     }
 

@@ -3,6 +3,7 @@
 //! The drainer asks the log up to where it holds each stream, appends with one call, and advances heads only after that call returned. Whatever else
 //! becomes of what was appended (who reads it, when it is synced or deleted) is the log's own affair.
 
+use crate::fence::Pass;
 use crate::formats::table::Table;
 use crate::ids::{OwnerId, StreamId};
 use crate::os::disk::DiskError;
@@ -19,6 +20,9 @@ pub enum Notice {
     /// Records were lost by it.
     Loss(String),
 }
+
+/// Opens a log once more.
+pub type Reopen<L> = dyn Fn(&Pass) -> Result<L, String> + Send + Sync;
 
 /// The log of a group, held by the drainer, the one that appends to it.
 pub trait GroupLog: Send + Sized + 'static {
@@ -70,9 +74,15 @@ pub trait GroupLog: Send + Sized + 'static {
     /// When the disk refuses; the segment then ends without SEAL.
     fn finish(&mut self) -> Result<(), AppendError>;
 
-    /// The same log for a drainer that is built after one failed: what it holds is read from the disk again.
+    /// From now on nothing that is done to this log counts once the holder of `pass` was relieved.
+    fn guard(&mut self, pass: &Pass);
+
+    /// The same log for the holder of `pass`, whose predecessor failed and left this one: what it holds is read from the disk again.
     ///
     /// # Errors
     /// When the disk refuses, in words.
-    fn reopen(&self) -> Result<Self, String>;
+    fn reopen(&self, pass: &Pass) -> Result<Self, String>;
+
+    /// The same for one whose predecessor hangs with the log that it has.
+    fn reopener(&self) -> Box<Reopen<Self>>;
 }

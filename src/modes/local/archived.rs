@@ -2,9 +2,10 @@
 
 use super::unsynced::Unsynced;
 use crate::exit::chain;
+use crate::fence::Pass;
 use crate::formats::table::Table;
 use crate::ids::{OwnerId, StreamId};
-use crate::modes::drainer::log::GroupLog;
+use crate::modes::drainer::log::{GroupLog, Reopen};
 use crate::modes::recorder::Recorder;
 use crate::os::clock;
 use crate::os::disk::DiskError;
@@ -29,6 +30,10 @@ pub(super) struct LocalArchive {
     unsynced: Arc<Unsynced>,
     recorder: Recorder,
     accept_gaps: bool,
+    /// With which what this does counts.
+    pass: Pass,
+    /// What a successor is made of.
+    heir: Heir,
     /// That the archive is a sender itself is stored.
     is_sender: bool,
     date_due: Instant,
@@ -41,11 +46,18 @@ pub(super) struct LocalArchive {
 impl LocalArchive {
     pub(super) fn new(archive: Archive, unsynced: Arc<Unsynced>, recorder: Recorder, accept_gaps: bool) -> Self {
         unsynced.goes_on_in(archive.active());
+        let heir = Heir {
+            unsynced: Arc::clone(&unsynced),
+            recorder: recorder.clone(),
+            accept_gaps,
+        };
         Self {
             archive,
             unsynced,
             recorder,
             accept_gaps,
+            pass: Pass::default(),
+            heir,
             is_sender: false,
             date_due: Instant::now(),
             rewrite_due: Instant::now(),
@@ -60,7 +72,7 @@ impl LocalArchive {
         }
         self.rewrite_due = Instant::now() + REWRITE_EVERY;
         let lost = self.archive.replace_failed()?;
-        self.unsynced.goes_on_in(self.archive.active());
+        self.goes_on();
         info!(
             "group {}: what was not synced is in a new segment",
             self.archive.group()
@@ -88,8 +100,13 @@ impl LocalArchive {
         }
         self.date_due = Instant::now() + DATE_EVERY;
         let turned = self.archive.turn_to(&clock::local_date());
-        self.unsynced.goes_on_in(self.archive.active());
+        self.goes_on();
         turned
+    }
+
+    /// Tells the account into which segment appends go. Nobody hears it from one who was relieved.
+    fn goes_on(&self) {
+        let _ = self.pass.act(|| self.unsynced.goes_on_in(self.archive.active()));
     }
 }
 
@@ -139,7 +156,9 @@ impl GroupLog for LocalArchive {
     fn append(&mut self, batch: &mut FrameBatch) -> Result<(), AppendError> {
         self.begin()?;
         self.archive.append(batch)?;
-        self.unsynced.appended(self.archive.active(), batch);
+        let (unsynced, active) = (&self.unsynced, self.archive.active());
+        // A successor enters all that it finds.
+        self.pass.act(|| unsynced.appended(active, batch))?;
         Ok(())
     }
 
@@ -158,12 +177,41 @@ impl GroupLog for LocalArchive {
 
     fn finish(&mut self) -> Result<(), AppendError> {
         self.archive.finish()?;
-        self.unsynced.all_is_synced();
+        self.pass.act(|| self.unsynced.all_is_synced())?;
         Ok(())
     }
 
-    fn reopen(&self) -> Result<Self, String> {
-        let Reopened { archive, lost, damages } = self.archive.reopen().map_err(|error| chain(&error))?;
+    fn guard(&mut self, pass: &Pass) {
+        self.archive.guard(pass);
+        self.pass = pass.clone();
+    }
+
+    fn reopen(&self, pass: &Pass) -> Result<Self, String> {
+        let reopened = self.archive.reopen().map_err(|error| chain(&error))?;
+        Ok(self.heir.take_over(reopened, pass))
+    }
+
+    fn reopener(&self) -> Box<Reopen<Self>> {
+        let (reopener, heir) = (self.archive.reopener(), self.heir.clone());
+        Box::new(move |pass| {
+            let reopened = reopener.reopen().map_err(|error| chain(&error))?;
+            heir.warn_of_doubt(reopened.archive.group());
+            Ok(heir.take_over(reopened, pass))
+        })
+    }
+}
+
+/// What a log of the same archive is made of, beside the archive.
+#[derive(Clone)]
+struct Heir {
+    unsynced: Arc<Unsynced>,
+    recorder: Recorder,
+    accept_gaps: bool,
+}
+
+impl Heir {
+    fn take_over(&self, reopened: Reopened, pass: &Pass) -> LocalArchive {
+        let Reopened { archive, lost, damages } = reopened;
         report(&self.recorder, &lost);
         self.unsynced.recovered(archive.table());
         for damage in &damages {
@@ -171,11 +219,18 @@ impl GroupLog for LocalArchive {
             warn!("{object}: {damage}");
             self.recorder.loss(&object, damage);
         }
-        Ok(Self::new(
-            archive,
-            Arc::clone(&self.unsynced),
-            self.recorder.clone(),
-            self.accept_gaps || !damages.is_empty(),
-        ))
+        let accept_gaps = self.accept_gaps || !damages.is_empty();
+        let mut log = LocalArchive::new(archive, Arc::clone(&self.unsynced), self.recorder.clone(), accept_gaps);
+        log.guard(pass);
+        log
+    }
+
+    /// A sync had failed, and whoever was to write anew what it did not cover hangs.
+    fn warn_of_doubt(&self, group: &str) {
+        if self.unsynced.has_failed() {
+            let words = "a sync failed, and what it did not cover was not written anew: losing power may lose it";
+            warn!("archive of group {group}: {words}");
+            self.recorder.fault(&format!("archive of group {group}"), words);
+        }
     }
 }

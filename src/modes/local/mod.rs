@@ -17,7 +17,7 @@ use crate::modes::recorder::Recorder;
 use crate::modes::service::Service;
 use crate::modes::stop::Stop;
 use crate::modes::store::Store;
-use crate::modes::supervise;
+use crate::modes::supervise::{Job, Supervision, Supervisor};
 use crate::os::process;
 use crate::stages::archive::ArchivePattern;
 use archived::LocalArchive;
@@ -27,7 +27,6 @@ use opening::{Opened, OpenedGroup, open};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
 use unsynced::Unsynced;
@@ -51,10 +50,14 @@ pub struct LocalOptions {
     pub accept_gaps: bool,
     /// End once everything found at the start is in the archive, synced.
     pub drain_and_exit: bool,
+    /// How workers are watched.
+    pub supervision: Supervision,
 }
 
 /// How long workers have to end.
-const END_WITHIN: Duration = Duration::from_secs(4);
+const END_WITHIN: Duration = Duration::from_secs(3);
+/// How long what they recorded has to get into the database then.
+const RECORDED_WITHIN: Duration = Duration::from_secs(1);
 /// How often it is looked whether all is done.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -83,18 +86,20 @@ pub fn run(options: &LocalOptions) -> Result<ExitStatus, Failure> {
     let Store {
         stat, session, lock, ..
     } = store;
-    // The recorder outlives the workers, so that it hears of their end.
+    // The recorder outlives the other workers, so that it hears of their end.
     let recorder_stop = Stop::default();
-    let (recorder, recorder_thread) =
-        Recorder::start(stat, session, &recorder_stop, Box::new(Vec::new)).map_err(|error| Failure::of(&error))?;
-    let mut workers = Vec::new();
+    let (recorder, job) = Recorder::new(stat, session, &recorder_stop, Box::new(Vec::new));
+    let supervisor = Supervisor::new(options.supervision, &recorder, service.hearts());
+    supervisor.start(job).map_err(|error| Failure::of(&error))?;
     let mut groups = Vec::new();
     for group in opened {
-        groups.push(start_group(group, options, &recorder, &stop, &mut workers).map_err(|error| Failure::of(&error))?);
+        groups.push(start_group(group, options, &recorder, &stop, &supervisor).map_err(|error| Failure::of(&error))?);
     }
-    workers.push(start_syncer(options.sync, &groups, &recorder, &stop).map_err(|error| Failure::of(&error))?);
-    tell_of(&groups, &service);
+    let syncer = syncer(options.sync, &groups, &recorder, &stop);
+    supervisor.start(syncer).map_err(|error| Failure::of(&error))?;
+    tell_of(&groups, &service, &supervisor);
     while !stop.wait(LOOK) {
+        let gives_up = supervisor.tend();
         if groups.iter().all(Group::is_served) {
             service.is_ready();
         }
@@ -102,14 +107,17 @@ pub fn run(options: &LocalOptions) -> Result<ExitStatus, Failure> {
             info!("all is in the archive");
             stop.set();
         }
+        // Who waits for the end does not wait for a worker that will never reach it.
+        if gives_up || (options.drain_and_exit && !supervisor.given_up().is_empty()) {
+            stop.set();
+        }
     }
-    supervise::join_all(workers, Instant::now() + END_WITHIN);
-    let degraded = recorder.is_degraded();
-    drop(recorder);
+    supervisor.end(Instant::now() + END_WITHIN);
+    let degraded = !supervisor.given_up().is_empty() || (options.drain_and_exit && recorder.is_degraded());
     recorder_stop.set();
-    supervise::join_all(vec![recorder_thread], Instant::now() + Duration::from_secs(1));
+    supervisor.end(Instant::now() + RECORDED_WITHIN);
     drop((archive_lock, lock));
-    Ok(if options.drain_and_exit && degraded {
+    Ok(if degraded {
         ExitStatus::Degraded
     } else {
         ExitStatus::Done
@@ -132,25 +140,19 @@ impl Group {
     }
 }
 
-/// Tells the service manager what is done for the groups, and whether their drainers move.
-fn tell_of(groups: &[Group], service: &Service) {
-    for group in groups {
-        let report = Arc::clone(&group.report);
-        let moves = move || report.passes.load(Ordering::Relaxed);
-        service
-            .hearts()
-            .watch(&format!("the drainer of group {}", group.name), moves);
-    }
+/// Tells the service manager what is done for the groups.
+fn tell_of(groups: &[Group], service: &Service, supervisor: &Supervisor) {
     let groups: Vec<_> = groups
         .iter()
         .map(|group| (group.name.clone(), Arc::clone(&group.unsynced)))
         .collect();
+    let supervisor = supervisor.clone();
     service.describe(move || {
         let lacks = |(name, unsynced): &(String, Arc<Unsynced>)| {
             let appends = unsynced.appends().saturating_sub(unsynced.synced());
             format!("{name}: {appends} appends not synced")
         };
-        groups.iter().map(lacks).collect::<Vec<_>>().join("; ")
+        groups.iter().map(lacks).collect::<Vec<_>>().join("; ") + &supervisor.in_words()
     });
 }
 
@@ -160,7 +162,7 @@ fn start_group(
     options: &LocalOptions,
     recorder: &Recorder,
     stop: &Stop,
-    workers: &mut Vec<JoinHandle<()>>,
+    supervisor: &Supervisor,
 ) -> std::io::Result<Group> {
     let OpenedGroup {
         place,
@@ -185,10 +187,9 @@ fn start_group(
     let around = Surroundings {
         recorder: recorder.clone(),
         report: Arc::clone(&report),
-        stop: stop.clone(),
         inherited: Arc::default(),
     };
-    workers.push(drainer::thread::spawn(place, rings, log, around)?);
+    supervisor.start(drainer::thread::job(place, rings, log, around, stop))?;
     Ok(Group {
         name,
         report,
@@ -198,22 +199,23 @@ fn start_group(
 }
 
 /// Syncs the archives now and then, and tells the drainers up to where.
-fn start_syncer(
-    every: Duration,
-    groups: &[Group],
-    recorder: &Recorder,
-    stop: &Stop,
-) -> std::io::Result<JoinHandle<()>> {
+fn syncer(every: Duration, groups: &[Group], recorder: &Recorder, stop: &Stop) -> Job {
     let groups: Vec<_> = groups
         .iter()
         .map(|group| (group.name.clone(), Arc::clone(&group.unsynced)))
         .collect();
-    let (recorder_again, stop_again) = (recorder.clone(), stop.clone());
-    supervise::spawn("sync", stop, recorder, move || {
+    let recorder = recorder.clone();
+    Job::new("sync", stop, move |post| {
+        for (name, unsynced) in &groups {
+            if post.pass.has_predecessor() && unsynced.give_up_hanging_sync() {
+                warn!("archive of group {name}: a sync of its segment hangs, and counts as failed");
+            }
+        }
         loop {
-            let stopping = stop_again.wait(every);
+            let stopping = post.stop.wait(every);
             for (name, unsynced) in &groups {
-                unsynced.sync(name, &recorder_again);
+                unsynced.sync(name, &recorder, &post.pass);
+                let _ = post.stop.is_set(); // it moves, however many groups there are
             }
             if stopping {
                 return Ok(());

@@ -5,10 +5,12 @@
 //! account until the drainer has written it anew.
 
 use crate::exit::chain;
+use crate::fence::Pass;
 use crate::formats::table::Table;
 use crate::ids::StreamId;
 use crate::modes::drainer::DrainerReport;
 use crate::modes::recorder::Recorder;
+use crate::modes::supervise::provoke;
 use crate::seglog::batch::FrameBatch;
 use crate::seglog::writer::OpenSegment;
 use std::collections::HashMap;
@@ -106,36 +108,53 @@ impl Unsynced {
         published.extend(ends);
     }
 
-    /// Syncs what was appended before this call, and publishes it. What cannot be synced waits for the drainer, which is told by the segment itself.
-    pub(super) fn sync(&self, group: &str, recorder: &Recorder) {
-        let mut state = self.lock();
+    /// Whether the segment that is appended to, or was last, has a sync behind it that failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.lock()
+            .segment
+            .as_ref()
+            .is_some_and(|segment| segment.file.has_failed())
+    }
+
+    /// A predecessor of the syncing thread may hang in a sync: that counts as failed, and the drainer writes anew what it did not cover. Says whether one does.
+    pub(super) fn give_up_hanging_sync(&self) -> bool {
+        let segment = self.lock().segment.clone();
+        segment.is_some_and(|segment| segment.file.give_up_hanging_sync())
+    }
+
+    /// Syncs what was appended before this call, and publishes it. What cannot be synced waits for the drainer, which is told by the segment itself. Once the
+    /// holder of `pass` was relieved, nothing is published.
+    pub(super) fn sync(&self, group: &str, recorder: &Recorder, pass: &Pass) {
+        let state = self.lock();
         let (segment, appends) = (state.segment.clone(), state.appends);
         if state.synced == appends {
             return;
         }
-        let ends = std::mem::take(&mut state.ends);
+        let ends = state.ends.clone();
         drop(state);
         // Without a segment all that was appended is in segments that were finished, and synced.
-        let synced = segment.as_ref().map_or(Ok(0), |segment| segment.sync());
-        let mut state = self.lock();
-        match synced {
-            Ok(_) => {
-                state.synced = appends;
-                drop(state);
-                self.publish(ends);
-            }
+        let synced = segment.as_ref().map_or(Ok(0), |segment| segment.sync_as(pass));
+        provoke::here();
+        // Of one who was relieved nobody hears anything.
+        let _ = pass.act(|| match synced {
+            Ok(_) => self.are_synced(appends, &ends),
             Err(error) => {
-                for (stream, end) in ends {
-                    let later = state.ends.entry(stream).or_default();
-                    *later = (*later).max(end);
-                }
                 let number = segment.map(|segment| segment.number);
-                if std::mem::replace(&mut state.failed, number) != number {
+                if std::mem::replace(&mut self.lock().failed, number) != number {
                     let words = format!("{}; what the disk may lack is written to a new segment", chain(&error));
                     warn!("archive of group {group}: {words}");
                     recorder.fault(&format!("archive of group {group}"), &words);
                 }
             }
-        }
+        });
+    }
+
+    /// The first `appends` are on disk, and with them the streams up to `ends`.
+    fn are_synced(&self, appends: u64, ends: &HashMap<StreamId, u64>) {
+        let mut state = self.lock();
+        state.synced = appends;
+        state.ends.retain(|stream, end| ends.get(stream) != Some(end));
+        drop(state);
+        self.publish(ends.clone());
     }
 }

@@ -4,10 +4,12 @@
 //! A stream that a spool attached before stays that spool's, which may still hold frames of it and says FORGET in its own time. So drainer and
 //! receiver can take turns with one archive: positions decide what is new, and the last to attach a stream answers for it.
 
-use super::{Archive, ArchiveError};
+use super::{Archive, ArchiveError, ArchivePattern};
+use crate::fence::Pass;
 use crate::formats::table::{Stream, StreamState};
 use crate::formats::wire::Hello;
 use crate::ids::{OwnerId, StreamId};
+use crate::os::clock;
 use crate::os::disk::DiskError;
 use crate::seglog::rewrite::{self, LostRange};
 use crate::seglog::writer::AppendError;
@@ -37,6 +39,28 @@ pub struct Reopened {
     pub lost: Vec<LostRange>,
     /// Places that are damaged, in words.
     pub damages: Vec<String>,
+}
+
+/// Opens an archive once more, for a drainer whose predecessor hangs with the one that it had.
+pub struct Reopener {
+    pattern: ArchivePattern,
+    group: String,
+}
+
+impl Reopener {
+    /// The archive, as it can be read. No segment is begun yet.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn reopen(&self) -> Result<Reopened, ArchiveError> {
+        let (mut archive, damages) = Archive::recover(&self.pattern, &self.group, &clock::local_date())?;
+        archive.log.skip_number(); // a predecessor that hangs may have begun that one
+        Ok(Reopened {
+            archive,
+            lost: Vec::new(),
+            damages,
+        })
+    }
 }
 
 impl Archive {
@@ -110,7 +134,21 @@ impl Archive {
             Some(failed) => rewrite::rewrite(failed, log.identity(), log.next_number(), log.table(), log.directory())?,
             None => Vec::new(),
         };
-        let (archive, damages) = Self::recover(&self.pattern, &log.identity().group, &self.date)?;
-        Ok(Reopened { archive, lost, damages })
+        let reopened = self.reopener().reopen()?;
+        Ok(Reopened { lost, ..reopened })
+    }
+
+    /// What opens this archive once more within this process, whatever becomes of this one.
+    #[must_use]
+    pub fn reopener(&self) -> Reopener {
+        Reopener {
+            pattern: self.pattern.clone(),
+            group: self.group().to_owned(),
+        }
+    }
+
+    /// From now on nothing that is appended counts once the holder of `pass` was relieved.
+    pub fn guard(&mut self, pass: &Pass) {
+        self.log.guard(pass);
     }
 }

@@ -174,7 +174,10 @@ impl SpoolIndex {
             wake_at: AtomicU64::new(u64::MAX),
             bell,
         });
-        self.lock().watches.push(Arc::clone(&watch));
+        let mut state = self.lock();
+        state.watches.retain(|watch| Arc::strong_count(watch) > 1); // of shippers that failed
+        state.watches.push(Arc::clone(&watch));
+        drop(state);
         (watch, hears)
     }
 

@@ -8,6 +8,7 @@ use crate::formats::wire;
 use crate::ids::StreamId;
 use crate::limits::{PING_AFTER, SILENCE_MAX};
 use crate::modes::batchsend::cursor::{Cursor, SpoolFrame};
+use crate::modes::supervise::provoke;
 use crate::os::clock;
 use crate::os::net::{self, Line, NetError};
 use crate::stages::ship::{Outgoing, Parcel, Ship, Verdict};
@@ -110,7 +111,10 @@ impl<S: Deref<Target = Shipper>> Connection<S> {
     /// stands for the rest.
     fn believe(&self, stream: StreamId, position: u64) {
         let destination = &self.shipper.options.destination;
-        if let Some(acked) = self.shipper.index.retract(destination, stream, position) {
+        let index = &self.shipper.index;
+        // What an earlier connection was told is older than what a later one was.
+        let retracted = self.shipper.pass.act(|| index.retract(destination, stream, position));
+        if let Ok(Some(acked)) = retracted {
             let words = format!(
                 "{destination} has stream {stream} up to position {position}, though it acknowledged it up to {acked}: its archive was lost, \
                  or restored from an older one"
@@ -215,22 +219,25 @@ impl<S: Deref<Target = Shipper>> Connection<S> {
     /// When it says that the connection is over.
     pub fn hear(&mut self, said: Said) -> Result<(), Ended> {
         match said {
-            Said::Acked(mut acked) => {
-                acked.retain(|(stream, _)| self.ship.knows(*stream));
+            Said::Acked(acked) => {
+                let counts = |(stream, position)| Some((stream, self.ship.on_ack(stream, position)?));
+                let acked: Vec<_> = acked.into_iter().filter_map(counts).collect();
                 self.progress |= !acked.is_empty();
-                for (stream, position) in &acked {
-                    self.ship.on_ack(*stream, *position);
-                }
+                let (index, options) = (&self.shipper.index, &self.shipper.options);
                 self.shipper
-                    .index
-                    .acknowledge(&self.shipper.options.destination, &acked);
+                    .pass
+                    .act(|| index.acknowledge(&options.destination, &acked))
+                    .map_err(|_| NetError::Stopped)?;
+                index.delete_delivered();
             }
             Said::Has(stream, position) => {
+                if self.awaited.is_none_or(|(awaited, _)| awaited != stream) {
+                    let words = format!("it says what it has of stream {stream}, which nobody asked for");
+                    return Err(Ended::Protocol(words));
+                }
+                self.awaited = None;
                 self.ship.on_has(stream, position);
                 self.believe(stream, position);
-                if self.awaited.is_some_and(|(awaited, _)| awaited == stream) {
-                    self.awaited = None;
-                }
             }
             Said::Over(ended) => return Err(ended),
         }
@@ -437,6 +444,7 @@ impl<S: Deref<Target = Shipper>> Connection<S> {
     }
 
     fn send_parcel(&mut self) -> Result<(), Ended> {
+        provoke::here();
         let mut parcel = std::mem::take(&mut self.parcel);
         let sent = parcel.send(|outgoing| self.put_outgoing(outgoing));
         self.parcel = parcel;

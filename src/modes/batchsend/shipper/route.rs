@@ -52,7 +52,9 @@ impl Route {
                 break;
             }
         }
-        if let Some(leg) = self.legs.last() {
+        if let Some(leg) = self.legs.last()
+            && leg.pass.is_current()
+        {
             let (group, destination) = (&leg.options.group, &leg.options.destination);
             leg.recorder.sender_state(group, destination, SenderStatus::Closed);
         }

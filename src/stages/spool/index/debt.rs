@@ -55,7 +55,7 @@ impl SpoolIndex {
         })
     }
 
-    /// Notes what `destination` has on its disk, and deletes the segments that nobody needs any more.
+    /// Notes what `destination` has on its disk. [`SpoolIndex::delete_delivered`] then deletes what nobody needs any more.
     pub fn acknowledge(&self, destination: &str, acked: &[(StreamId, u64)]) {
         let mut state = self.lock();
         let known = state.acked.entry(destination.to_owned()).or_default();
@@ -63,7 +63,6 @@ impl SpoolIndex {
             let place = known.entry(*stream).or_default();
             *place = (*place).max(*position);
         }
-        state.delete_delivered(clock::now_ns());
     }
 
     /// Remembers what earlier sessions noted of the acknowledgements of `destination`, which may be less than it gave. Nothing counts as delivered
