@@ -39,7 +39,14 @@ const MUTANTS: &[(&str, &str)] = &[
         "advance-before-append",
         "syscalls::a_local_killed_at_any_system_call_loses_and_doubles_nothing",
     ),
+    (
+        "stalled-worker-writes-on",
+        "supervision::provoked::a_drainer_that_stalls_is_replaced_and_does_no_harm_when_it_wakes_up",
+    ),
 ];
+
+/// Tests of workers that fail on purpose, which the program can do with the feature alone.
+const PROVOKED: &str = "supervision::provoked::";
 
 #[test]
 fn each_mutant_of_the_program_is_caught() {
@@ -58,6 +65,14 @@ fn each_mutant_of_the_program_is_caught() {
     });
 }
 
+#[test]
+fn workers_that_fail_on_purpose_harm_nobody() {
+    let output = tests_with("none", &[PROVOKED]);
+    assert!(output.status.success(), "{output:?}");
+    let words = String::from_utf8_lossy(&output.stdout);
+    assert!(!words.contains("running 0 tests"), "{words}");
+}
+
 /// That `test` fails with `mutant`.
 fn assert_caught(mutant: &str, test: &str) {
     let output = run(mutant, test);
@@ -72,6 +87,11 @@ fn assert_caught(mutant: &str, test: &str) {
 
 /// Runs `test` against the program with `mutant`.
 fn run(mutant: &str, test: &str) -> Output {
+    tests_with(mutant, &["--nocapture", "--exact", test])
+}
+
+/// Runs the tests that `which` says against the program with `mutant`.
+fn tests_with(mutant: &str, which: &[&str]) -> Output {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("mutants");
     Command::new(cargo)
@@ -80,7 +100,8 @@ fn run(mutant: &str, test: &str) -> Output {
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
         .arg("--target-dir")
         .arg(target)
-        .args(["--", "--nocapture", "--exact", test])
+        .arg("--")
+        .args(which)
         .env("HOG_MUTANT", mutant)
         .output()
         .expect("cargo runs")

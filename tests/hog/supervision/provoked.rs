@@ -167,12 +167,13 @@ fn workers_of_a_receiver_that_panic_are_built_anew_and_lose_and_double_nothing()
     let provocation = Provocation::new(&scene, "provoke");
     let (receiver, address) = provoked_receiver(&scene, &provocation);
     let store = scene.path("recv").join("store");
-    let _sender = scene.sender(&[&address]);
     let mut all = Vec::new();
     // Those of connections are called by their work alone where they are recorded.
     for (number, worker) in ["recv 1", "ack", "sync web", "accept", "recorder"].iter().enumerate() {
         let bytes = scene.lines(300_000);
         let input = scene.file(&format!("input-{number}.log"), &bytes);
+        // A connection each, which is recorded.
+        let _sender = scene.sender(&[&address]);
         let logging = scene.engine(&[&input]);
         provocation.panic_once(worker);
         logging.succeed();
@@ -237,7 +238,7 @@ fn a_drainer_that_stalls_is_replaced_and_does_no_harm_when_it_wakes_up() {
     let provocation = Provocation::new(&scene, "provoke");
     let arguments = sender_arguments(&scene, &[&receiver.address], &["--stall-timeout", "1s"]);
     let sender = provocation.start(&scene, "batchsend", &arguments);
-    drain_past_a_stall(&scene, &provocation, &sender, || scene.wait_acked());
+    drain_past_a_stall(&scene, &provocation, &sender, &receiver.archive);
     let all = std::fs::read(scene.path("all")).unwrap();
     scene.assert_arrived(&receiver, &all);
     assert_ends_soon(sender, 0);
@@ -255,17 +256,25 @@ fn a_drainer_of_a_local_that_stalls_is_replaced_and_does_no_harm_when_it_wakes_u
     let provocation = Provocation::new(&scene, "provoke");
     let arguments = scene.local_arguments(&[GROUP], "local", &["--stall-timeout", "1s", "--sync", "20ms"]);
     let local = provocation.start(&scene, "local", &arguments);
-    drain_past_a_stall(&scene, &provocation, &local, || scene.wait_stored());
+    drain_past_a_stall(&scene, &provocation, &local, &scene.archive("local"));
     let all = std::fs::read(scene.path("all")).unwrap();
     crate::arrived::assert_equal(&scene.raw(&scene.archive("local")), &all);
     scene.verify(&scene.archive("local"));
     assert_ends_soon(local, 0);
 }
 
-/// Logs, through one ring that is filled many times over, while the drainer of `role` stalls, is replaced, and wakes up again; `wait` waits until all is
-/// where it is to be. What was logged is in the file `all`.
-fn drain_past_a_stall(scene: &Scene, provocation: &Provocation, role: &Process, wait: impl Fn()) {
+/// Logs, through one ring that is filled many times over, while the drainer of `role` stalls, is replaced, and wakes up again. What was logged is in the file
+/// `all`; all of it is in `archive` then.
+fn drain_past_a_stall(scene: &Scene, provocation: &Provocation, role: &Process, archive: &Path) {
     let input = scene.file("all", b"");
+    let wait = || {
+        wait_until("all is in the archive", || {
+            let mut arguments = crate::scene::words(&["cat", "--format=raw"]);
+            arguments.push(archive.as_os_str());
+            let read = scene.run("cat", &arguments).output.len() as u64;
+            read == std::fs::metadata(&input).unwrap().len()
+        });
+    };
     let mut arguments = scene.engine_arguments(GROUP, &[&input]);
     arguments.extend(crate::scene::words(&["--follow", "--ring-size", "64KiB"]));
     let mut engine = scene.start("engine", &arguments);
@@ -288,14 +297,13 @@ fn drain_past_a_stall(scene: &Scene, provocation: &Provocation, role: &Process, 
     });
     drop(stalled);
     // It wakes up while its successor drains what comes.
-    for _ in 0..20 {
-        write(&scene.lines(100_000));
+    for _ in 0..5 {
+        write(&scene.lines(200_000));
         wait();
     }
     assert!(engine.is_running(), "{}", engine.words());
     engine.terminate();
     engine.succeed();
-    wait();
 }
 
 #[test]
