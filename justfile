@@ -36,6 +36,10 @@ test:
 syscalls:
     HOG_EVERY_SYSCALL=1 cargo test --test hog -- --nocapture syscalls::
 
+# Goes through the ring's memory orderings with more records than `test` does
+models RECORDS="3":
+    HOG_LOOM_RECORDS={{RECORDS}} cargo test -p hog-ring --lib order::
+
 # Formats the code
 fmt:
     cargo fmt --all

@@ -11,13 +11,14 @@ use crate::doorbell::Doorbell;
 use crate::error::Error;
 use crate::layout::{CONDEMNED, DROPPED_BYTES, DROPPED_RECORDS, HEAD, SPACE, STATEMENT_HIGHEST, SYNCED, TAIL, WAITING};
 use crate::limits::{DOORBELL_STRIDE_SHIFT, WAIT_MS};
+use crate::order::{self, ORDERS};
 use crate::shm::RingMemory;
 use crate::simulation::{self, Wait, point};
 use crate::{mutant, state, sys};
 use crossbeam::utils::Backoff;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, compiler_fence, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, compiler_fence};
 use std::time::Duration;
 
 /// What a publication carries, which decides about the resume state.
@@ -166,8 +167,7 @@ impl Cursor {
 
     /// Looks at the reader's position again.
     fn see_room(&mut self, bytes: u64) -> Result<bool, Error> {
-        // Acquire: pairs with the Release in RingReader::advance; the reader has copied out all below `head`.
-        let head = self.memory.word64(HEAD).load(Ordering::Acquire);
+        let head = order::given(self.memory.word64(HEAD), ORDERS);
         if head < self.head || head > self.tail {
             return Err(Error::WildHead {
                 path: self.path.clone(),
@@ -202,12 +202,8 @@ impl Cursor {
                 return Err(Error::Stopped);
             }
             self.check_condemned()?;
-            // The futex word before the flag: a wake after this line ends the wait at once.
-            let seen = self.memory.word32(SPACE).load(Ordering::Acquire);
-            self.memory.word32(WAITING).store(1, Ordering::Relaxed);
-            point();
-            // Pairs with the fence in RingReader::advance: either this sees the new head, or the reader sees the flag.
-            fence(Ordering::SeqCst);
+            // Either this sees the new head now, or the reader sees the announcement.
+            let seen = order::announce(self.memory.word32(WAITING), self.memory.word32(SPACE), ORDERS);
             let mut found = self.see_room(bytes);
             if let Ok(false) = found {
                 self.doorbell.ring_surely();
@@ -283,8 +279,8 @@ impl Cursor {
         let former = self.tail;
         self.tail = tail;
         point();
-        // Release: pairs with the Acquire in RingReader::tail. This store is the commit.
-        self.memory.word64(TAIL).store(tail, Ordering::Release);
+        // This store is the commit.
+        order::publish(self.memory.word64(TAIL), tail, ORDERS);
         if self.state.is_some() && mutant::on("state-after-commit") {
             self.write_state(tail, carries);
         }

@@ -9,6 +9,7 @@
 use crate::error::{Error, io_error};
 use crate::group::{UNBORN, rename_new};
 use crate::layout::{DOORBELL_CHANGES, DOORBELL_FUTEX, DOORBELL_LEN, DOORBELL_SLEEPING};
+use crate::order::{self, ORDERS};
 use crate::share::ShmGroup;
 use crate::shm::Mapping;
 use crate::simulation::{self, new_uuid, point};
@@ -16,7 +17,7 @@ use crate::sys;
 use rustix::fs::{FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering, fence};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// A group's doorbell, for a producer or for the drainer. One thread may sleep on it at a time.
@@ -80,17 +81,16 @@ impl Doorbell {
     /// Producer: as [`Self::ring_if_sleeping`], but misses nobody.
     #[cold]
     pub fn ring_surely(&self) {
-        // Pairs with the fence in prepare_sleep: either this sees `sleeping`, or the drainer sees what was published.
-        fence(Ordering::SeqCst);
-        self.ring_if_sleeping();
+        // Either this sees `sleeping`, or the drainer that lies down sees what was published.
+        if order::is_announced(self.sleeping(), ORDERS) {
+            self.ring();
+        }
     }
 
     #[cold]
     fn ring(&self) {
-        // The swap picks one of many producers that see the drainer sleeping.
-        if self.sleeping().swap(0, Ordering::AcqRel) != 0 {
-            point();
-            self.wake();
+        if order::wake(self.sleeping(), self.futex()) {
+            sys::futex_wake(self.futex());
         }
     }
 
@@ -111,12 +111,8 @@ impl Doorbell {
 
     /// Drainer: from now on producers ring. It must look at every ring once more before it sleeps.
     pub fn prepare_sleep(&self) {
-        // First the futex word, so that a ring after this line ends the sleep at once.
-        self.before
-            .store(self.futex().load(Ordering::Acquire), Ordering::Relaxed);
-        self.sleeping().store(1, Ordering::Relaxed);
-        // Pairs with the fence in ring_surely.
-        fence(Ordering::SeqCst);
+        let before = order::announce(self.sleeping(), self.futex(), ORDERS);
+        self.before.store(before, Ordering::Relaxed);
     }
 
     /// Drainer: sleeps until someone rings, at most for `timeout`. Only after [`Self::prepare_sleep`].

@@ -47,6 +47,7 @@ pub mod layout;
 pub mod limits;
 #[doc(hidden)]
 pub mod mutant;
+mod order;
 pub mod owner;
 pub mod payload;
 pub mod reader;

@@ -11,6 +11,7 @@ use crate::claim::read_state;
 use crate::header::{BadIdentity, Identity, identify};
 use crate::layout::{ADOPTED, CONDEMNED, DROPPED_BYTES, DROPPED_RECORDS, HEAD, SPACE, SYNCED, TAIL, WAITING};
 use crate::limits::POSITION_END;
+use crate::order::{self, ORDERS};
 use crate::owner::{self, OwnerWord, Watch};
 use crate::shm::Mapping;
 use crate::simulation::point;
@@ -20,7 +21,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU64, Ordering};
 use thiserror::Error;
 
 pub use crate::owner::Liveness;
@@ -199,8 +200,7 @@ impl RingReader {
     /// The tail is below `position`, more than the capacity above it, no multiple of 8, beyond [`POSITION_END`], or below one that this reader saw
     /// before; or the file shrank.
     pub fn tail(&self, position: u64) -> Result<u64, RingFault> {
-        // Acquire: pairs with the Release in Cursor::publish, so the records below are there to be copied.
-        let tail = self.mapping.word64(TAIL).load(Ordering::Acquire);
+        let tail = order::published(self.mapping.word64(TAIL), ORDERS);
         if self.mapping.is_shrunk() {
             return Err(RingFault::Shrunk);
         }
@@ -241,23 +241,18 @@ impl RingReader {
     /// Gives the room below `to` back to the producer and wakes it if it waits. Never goes backwards.
     pub fn advance(&self, to: u64) {
         point();
-        // Release: pairs with the Acquire in Cursor::see_room; what is below was copied before.
-        self.mapping.word64(HEAD).fetch_max(to, Ordering::Release);
+        order::give(self.mapping.word64(HEAD), to, ORDERS);
         point();
-        // Pairs with the fence in Cursor::wait_for_room: either the producer sees the head, or this sees its flag.
-        fence(Ordering::SeqCst);
-        if self.mapping.word32(WAITING).load(Ordering::Relaxed) != 0 {
+        // Either the producer that waits for room sees the head, or this sees that it waits.
+        if order::is_announced(self.mapping.word32(WAITING), ORDERS) {
             self.wake_producer();
         }
     }
 
     #[cold]
     fn wake_producer(&self) {
-        if self.mapping.word32(WAITING).swap(0, Ordering::AcqRel) != 0 {
-            point();
-            let space = self.mapping.word32(SPACE);
-            // Release: pairs with the Acquire load of the word before the producer waits on it.
-            space.fetch_add(1, Ordering::Release);
+        let space = self.mapping.word32(SPACE);
+        if order::wake(self.mapping.word32(WAITING), space) {
             sys::futex_wake(space);
         }
     }
