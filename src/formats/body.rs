@@ -67,6 +67,8 @@ pub enum GapReason {
     Dropped = 4,
     /// A person gave it up.
     Abandoned = 5,
+    /// The archive was damaged there. Never sent; its sender may have sent it again since, into a later segment.
+    ArchiveDamaged = 6,
 }
 
 impl GapReason {
@@ -79,6 +81,7 @@ impl GapReason {
             Self::SpoolDamaged => "no longer where it was drained to",
             Self::Dropped => "dropped to make room",
             Self::Abandoned => "given up by a person",
+            Self::ArchiveDamaged => "damaged in the archive, and not sent again",
         }
     }
 }
@@ -126,11 +129,12 @@ impl Gap {
             3 => GapReason::SpoolDamaged,
             4 => GapReason::Dropped,
             5 => GapReason::Abandoned,
+            6 => GapReason::ArchiveDamaged,
             found => {
                 return Err(BodyError::Bound {
                     what: "reason",
                     found: found.into(),
-                    most: 5,
+                    most: 6,
                 });
             }
         };

@@ -64,7 +64,7 @@ pub struct SegmentHeader {
 }
 
 /// Why bytes are not a segment header.
-#[derive(Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum SegmentHeaderError {
     /// Shorter than a header.
     #[error("it is {0} bytes long, and a segment's header is {SEGMENT_HEADER_LEN}")]
@@ -161,6 +161,24 @@ impl SegmentHeader {
             }),
         }
     }
+
+    /// The uuid in `bytes`, whatever else is in them.
+    #[must_use]
+    pub fn salt_in(bytes: &[u8; SEGMENT_HEADER_LEN]) -> SegmentId {
+        let layout: Layout = zerocopy::transmute!(*bytes);
+        SegmentId::from_bytes(layout.segment)
+    }
+
+    /// The header that `bytes` were before one bit of them was flipped, if that is what happened to them: the CRC tells which. Without its header
+    /// a segment cannot be read at all, however sound its frames are.
+    #[must_use]
+    pub fn mend(bytes: &[u8; SEGMENT_HEADER_LEN]) -> Option<Self> {
+        (0..SEGMENT_HEADER_LEN * 8).find_map(|bit| {
+            let mut mended = *bytes;
+            mended[bit / 8] ^= 1 << (bit % 8);
+            Self::decode(&mended).ok()
+        })
+    }
 }
 
 /// The name of segment `number`.
@@ -209,6 +227,20 @@ mod tests {
             let mut flipped = bytes;
             flipped[bit / 8] ^= 1 << (bit % 8);
             assert!(SegmentHeader::decode(&flipped).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_header_with_one_flipped_bit_is_mended_and_one_with_two_is_not() {
+        let header = header();
+        let bytes = header.encode();
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes;
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(SegmentHeader::mend(&flipped).as_ref(), Some(&header), "bit {bit}");
+            let other = (bit + 37) % (bytes.len() * 8);
+            flipped[other / 8] ^= 1 << (other % 8);
+            assert_eq!(SegmentHeader::mend(&flipped), None, "bits {bit} and {other}");
         }
     }
 

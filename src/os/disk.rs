@@ -124,10 +124,9 @@ impl AppendFile {
         self.failed.load(Ordering::Acquire) // pairs with the Release in sync
     }
 
-    /// As after a sync that failed.
-    #[cfg(test)]
-    pub(crate) fn fail(&self) {
-        self.failed.store(true, Ordering::Release);
+    /// Refuses everything from now on, as after a sync that failed: something else says that the disk may lack what was written.
+    pub fn give_up(&self) {
+        self.failed.store(true, Ordering::Release); // pairs with the Acquire in refuse_after_failure
     }
 
     fn refuse_after_failure(&self, verb: &'static str) -> Result<(), DiskError> {
@@ -261,6 +260,37 @@ pub fn unlink(path: &Path) -> Result<bool, DiskError> {
 /// When it cannot be renamed; both are then as they were.
 pub fn rename(from: &Path, to: &Path) -> Result<(), DiskError> {
     kernel::rename(from, to).map_err(at("rename to", to))
+}
+
+/// Gives the file `path` a second name, which outlives the first one and does not follow what is renamed over it: `path` with `suffix`, or with a
+/// number behind that where another file has the name. Its entry is synced. `None`: it has such a name already.
+///
+/// # Errors
+/// When it cannot be given.
+pub fn keep_as(path: &Path, suffix: &str) -> Result<Option<PathBuf>, DiskError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    for number in 2.. {
+        let second = PathBuf::from(&name);
+        match kernel::link(path, &second) {
+            Ok(()) => {
+                path.parent().map_or(Ok(()), sync_directory)?;
+                return Ok(Some(second));
+            }
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(at("keep a name of", path)(error));
+            }
+            Err(_) if kernel::is_same_file(path, &second) => {
+                // Whoever gave it may have been killed before it was synced.
+                path.parent().map_or(Ok(()), sync_directory)?;
+                return Ok(None);
+            }
+            Err(_) => {}
+        }
+        name = path.as_os_str().to_owned();
+        name.push(format!("{suffix}-{number}"));
+    }
+    Ok(None)
 }
 
 /// Has the disk hold `bytes` for the file `path`, which is made if need be. Where the file system cannot promise room, zeros are written.
@@ -473,7 +503,7 @@ mod tests {
     fn the_first_failed_sync_closes_the_door() {
         let dir = tempfile::tempdir().unwrap();
         let file = AppendFile::create(&dir.path().join("a")).unwrap();
-        file.fail();
+        file.give_up();
         assert!(file.sync().is_err() && file.write_at(b"x", 0).is_err());
     }
 

@@ -63,6 +63,8 @@ pub enum Next {
         to: u64,
         /// What was wrong at `from`.
         error: FrameError,
+        /// The header of the frame there, if that is sound and only the body is not: it says what is touched.
+        touched: Option<FrameHeader>,
     },
     /// Nothing more.
     End(Ending),
@@ -99,6 +101,8 @@ pub enum Ending {
 pub struct SegmentReader {
     file: ReadFile,
     header: SegmentHeader,
+    /// What is wrong with the header in the file, from which `header` was mended.
+    header_damage: Option<SegmentHeaderError>,
     /// Offset of the next frame.
     offset: u64,
     /// Nothing behind this offset is looked at.
@@ -110,7 +114,7 @@ pub struct SegmentReader {
 }
 
 impl SegmentReader {
-    /// Opens `path` and checks its header.
+    /// Opens `path` and checks its header. One in which a single bit is wrong is mended, and [`SegmentReader::header_damage`] tells.
     ///
     /// # Errors
     /// When it cannot be read or is not a segment.
@@ -118,19 +122,52 @@ impl SegmentReader {
         let file = ReadFile::open(path)?;
         let mut bytes = [0; SEGMENT_HEADER_LEN];
         let read = file.read_at(&mut bytes, 0)?;
-        let header = SegmentHeader::decode(&bytes[..read]).map_err(|source| SegmentError::Header {
-            path: path.to_owned(),
-            source,
-        })?;
-        Ok(Self {
+        let (header, header_damage) = match SegmentHeader::decode(&bytes[..read]) {
+            Ok(header) => (header, None),
+            Err(source) => match SegmentHeader::mend(&bytes) {
+                Some(header) if read == SEGMENT_HEADER_LEN => (header, Some(source)),
+                _ => {
+                    let path = path.to_owned();
+                    return Err(SegmentError::Header { path, source });
+                }
+            },
+        };
+        Ok(Self::new(file, header, header_damage))
+    }
+
+    /// Opens `path`, whose header is beyond mending. `instead` stands for it, but for the uuid that salts the frames: that is taken from the file as it is.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn open_headless(path: &Path, instead: &SegmentHeader) -> Result<Self, SegmentError> {
+        let file = ReadFile::open(path)?;
+        let mut bytes = [0; SEGMENT_HEADER_LEN];
+        let read = file.read_at(&mut bytes, 0)?;
+        let damage = SegmentHeader::decode(&bytes[..read]).err();
+        let header = SegmentHeader {
+            segment: SegmentHeader::salt_in(&bytes),
+            ..instead.clone()
+        };
+        Ok(Self::new(file, header, damage))
+    }
+
+    fn new(file: ReadFile, header: SegmentHeader, header_damage: Option<SegmentHeaderError>) -> Self {
+        Self {
             file,
             header,
+            header_damage,
             offset: SEGMENT_HEADER_LEN as u64,
             limit: u64::MAX,
             durable: 0,
             ahead: Vec::new(),
             ahead_at: 0,
-        })
+        }
+    }
+
+    /// What is wrong with the header in the file, if it had to be mended.
+    #[must_use]
+    pub fn header_damage(&self) -> Option<&SegmentHeaderError> {
+        self.header_damage.as_ref()
     }
 
     /// Its header.
@@ -173,6 +210,12 @@ impl SegmentReader {
         self.limit = self.file.len()?;
         self.ahead.clear();
         Ok(())
+    }
+
+    /// Takes the whole file for known to be on disk, because something outside of it says so: what is not sound in it is damage from here on, and no
+    /// torn end.
+    pub fn know_durable(&mut self) {
+        self.durable = u64::MAX;
     }
 
     /// Behind this offset nothing is looked at.
@@ -220,7 +263,7 @@ impl SegmentReader {
 
     /// What a checkpoint is that is not sound at `at`: unfinished, unless frames stand behind it. Nobody writes those before it is whole.
     fn headless(&mut self, at: u64, next: Next) -> Result<Head, SegmentError> {
-        if let Next::Damaged { from, to, error } = next {
+        if let Next::Damaged { from, to, error, .. } = next {
             return Ok(Head::Damaged(format!(
                 "its checkpoint is damaged from byte {from} to byte {to}: {error}"
             )));
@@ -261,10 +304,7 @@ impl SegmentReader {
                     offset: self.offset,
                 };
                 if found.end() > self.end_of_file()? {
-                    return self.unsound(FrameError::BodyCrc {
-                        expected: header.body_crc,
-                        found: 0,
-                    });
+                    return self.unsound(FrameError::Body(header.body_len), Some(header));
                 }
                 self.durable = self.durable.max(header.durable);
                 if header.kind == Kind::Seal && self.is_seal(&found)? {
@@ -273,7 +313,7 @@ impl SegmentReader {
                 self.offset = found.end();
                 Ok(Next::Frame(found))
             }
-            Err(error) => self.unsound(error),
+            Err(error) => self.unsound(error, None),
         }
     }
 
@@ -299,10 +339,7 @@ impl SegmentReader {
     /// When the file cannot be read.
     pub fn reject(&mut self, found: &FoundFrame) -> Result<Next, SegmentError> {
         self.offset = found.offset;
-        self.unsound(FrameError::BodyCrc {
-            expected: found.header.body_crc,
-            found: 0,
-        })
+        self.unsound(FrameError::Body(found.header.body_len), Some(found.header))
     }
 
     fn is_seal(&mut self, found: &FoundFrame) -> Result<bool, SegmentError> {
@@ -312,7 +349,7 @@ impl SegmentReader {
     }
 
     /// What unsound bytes at the current offset are.
-    fn unsound(&mut self, error: FrameError) -> Result<Next, SegmentError> {
+    fn unsound(&mut self, error: FrameError, touched: Option<FrameHeader>) -> Result<Next, SegmentError> {
         let from = self.offset;
         let mut sound_again = None;
         let mut place = from + 1;
@@ -332,7 +369,12 @@ impl SegmentReader {
             None => self.end_of_file()?,
         };
         self.offset = to;
-        Ok(Next::Damaged { from, to, error })
+        Ok(Next::Damaged {
+            from,
+            to,
+            error,
+            touched,
+        })
     }
 
     /// The first sound header at or behind `place`.

@@ -4,12 +4,13 @@
 //! builds on must be on the disk.
 
 use crate::formats::codec::Decompressor;
-use crate::formats::frame;
+use crate::formats::frame::{self, FrameHeader};
 use crate::formats::segment::{self, SegmentHeader, SegmentHeaderError};
 use crate::formats::table::Table;
 use crate::os::disk::{self, DiskError, at};
 use crate::seglog::reader::{Ending, FoundFrame, Head, Next, SegmentError, SegmentReader};
 use hog_ring::mutant;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A segment file by its number.
@@ -50,6 +51,15 @@ pub struct Standing {
     pub next_number: u64,
     /// Places that were damaged, in words.
     pub damages: Vec<String>,
+    /// The numbers of the segments with such places: [`quarantine`](super::quarantine) is for them.
+    pub damaged: BTreeSet<u64>,
+}
+
+impl Standing {
+    fn note(&mut self, segment: &SegmentFile, damage: String) {
+        self.damages.push(damage);
+        self.damaged.insert(segment.number);
+    }
 }
 
 /// Recovers the log whose segments are `segments`, sorted by number.
@@ -70,16 +80,19 @@ pub fn recover(segments: &[SegmentFile]) -> Result<Standing, SegmentError> {
         let mut reader = match SegmentReader::open(&candidate.path) {
             Ok(reader) => reader,
             Err(SegmentError::Disk(error)) => return Err(error.into()),
-            // Its writer was killed before the header was whole.
+            // Its writer was killed before the header was whole, or the power failed.
             Err(SegmentError::Header {
-                source: SegmentHeaderError::Short(_),
+                source: SegmentHeaderError::Short(_) | SegmentHeaderError::Magic([0, 0, 0, 0, 0, 0, 0, 0]),
                 ..
             }) => continue,
             Err(error) => {
-                standing.damages.push(error.to_string());
+                standing.note(candidate, error.to_string());
                 continue;
             }
         };
+        if let Some(error) = reader.header_damage() {
+            standing.note(candidate, format!("{}: {error}", candidate.path.display()));
+        }
         match reader.checkpoint()? {
             Head::Whole(table) => {
                 if !mutant::on("no-recovery") {
@@ -87,36 +100,35 @@ pub fn recover(segments: &[SegmentFile]) -> Result<Standing, SegmentError> {
                 }
                 standing.last = Some(reader.header().clone());
                 if !mutant::on("no-recovery") {
-                    add_frames(&mut reader, &mut standing)?;
+                    add_frames(&mut reader, candidate, &mut standing)?;
                 }
                 break;
             }
             Head::Unfinished => {}
             Head::Damaged(words) => {
-                standing.damages.push(format!("{}: {words}", candidate.path.display()));
-                headless.push(reader);
+                standing.note(candidate, format!("{}: {words}", candidate.path.display()));
+                headless.push((reader, candidate));
             }
         }
     }
     // What a segment with a damaged checkpoint holds goes on where its predecessor ends.
-    for mut reader in headless.into_iter().rev() {
-        add_frames(&mut reader, &mut standing)?;
+    for (mut reader, segment) in headless.into_iter().rev() {
+        add_frames(&mut reader, segment, &mut standing)?;
         standing.last = Some(reader.header().clone());
     }
     Ok(standing)
 }
 
-fn add_frames(reader: &mut SegmentReader, standing: &mut Standing) -> Result<(), SegmentError> {
+fn add_frames(reader: &mut SegmentReader, segment: &SegmentFile, standing: &mut Standing) -> Result<(), SegmentError> {
     let path = reader.path().to_owned();
     let mut decompressor = Decompressor::new().map_err(at("decompress", &path))?;
     let mut body = Vec::new();
     for_each_frame(reader, &mut |reader, event| {
         let found = match event {
             Event::Frame(found) => found,
-            Event::Damaged { from, to } => {
-                standing
-                    .damages
-                    .push(format!("{} is damaged from byte {from} to byte {to}", path.display()));
+            Event::Damaged { from, to, .. } => {
+                let words = format!("{} is damaged from byte {from} to byte {to}", path.display());
+                standing.note(segment, words);
                 return Ok(true);
             }
         };
@@ -159,6 +171,8 @@ pub enum Event {
         from: u64,
         /// Offset behind it.
         to: u64,
+        /// The header of the frame there, if that is sound.
+        touched: Option<FrameHeader>,
     },
 }
 
@@ -181,8 +195,8 @@ pub fn for_each_frame(
         }
         match next {
             Next::Frame(_) => {}
-            Next::Damaged { from, to, .. } => {
-                visit(reader, Event::Damaged { from, to })?;
+            Next::Damaged { from, to, touched, .. } => {
+                visit(reader, Event::Damaged { from, to, touched })?;
             }
             Next::End(ending) => return Ok(ending),
         }

@@ -10,7 +10,7 @@
 use crate::formats::body::{Attach, End, Gap, GapReason, Seal};
 use crate::formats::codec::Decompressor;
 use crate::formats::frame::{self, END_SPAN, FrameHeader, Kind};
-use crate::formats::segment;
+use crate::formats::segment::{self, SegmentHeader};
 use crate::formats::table::{Stream, StreamState, Table};
 use crate::ids::{SegmentId, StreamId};
 use crate::limits::APPEND_MAX;
@@ -18,7 +18,8 @@ use crate::os::clock;
 use crate::os::disk::{self, AppendFile, DiskError, at};
 use crate::seglog::batch::FrameBatch;
 use crate::seglog::reader::{FoundFrame, Head, Next, SegmentReader};
-use crate::seglog::writer::{LogIdentity, OpenSegment, encode_header, put_checkpoint};
+use crate::seglog::writer::{LogIdentity, OpenSegment, new_header, put_checkpoint};
+use std::fmt;
 use std::io;
 use std::path::Path;
 
@@ -31,6 +32,13 @@ pub struct LostRange {
     pub from: u64,
     /// Behind the last of them.
     pub to: u64,
+}
+
+impl fmt::Display for LostRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { stream, from, to } = self;
+        write!(f, "positions {from} to {to} of stream {stream}")
+    }
 }
 
 /// The name of the new segment until it is whole.
@@ -54,7 +62,8 @@ pub fn rewrite(
     source.pass_durable(failed.durable())?;
     let unfinished = directory.join(UNFINISHED);
     disk::unlink(&unfinished)?; // of an attempt that failed
-    let mut copy = NewSegment::begin(&unfinished, identity, number, &source.table)?;
+    let header = new_header(identity, number);
+    let mut copy = NewSegment::begin(&unfinished, &header, &source.table, GapReason::SpoolDamaged)?;
     while let Some(found) = source.next_frame()? {
         if !source.copy(&found, &mut copy)? {
             break;
@@ -161,31 +170,39 @@ impl Source {
 }
 
 /// The new segment.
-struct NewSegment {
+pub(super) struct NewSegment {
     file: AppendFile,
     id: SegmentId,
     offset: u64,
     frames: u64,
-    batch: FrameBatch,
+    pub(super) batch: FrameBatch,
+    /// What its GAPs give as their reason.
+    reason: GapReason,
 }
 
 impl NewSegment {
-    /// Begins it with a header and a checkpoint of `table`.
-    fn begin(path: &Path, identity: &LogIdentity, number: u64, table: &Table) -> Result<Self, DiskError> {
-        let (id, mut bytes) = encode_header(identity, number);
-        let frames = put_checkpoint(table, id, &mut bytes);
+    /// Begins it with a header and a checkpoint of `table`. What is missing in it is so because of `reason`.
+    pub(super) fn begin(
+        path: &Path,
+        header: &SegmentHeader,
+        table: &Table,
+        reason: GapReason,
+    ) -> Result<Self, DiskError> {
+        let mut bytes = header.encode().to_vec();
+        let frames = put_checkpoint(table, header.segment, &mut bytes);
         let file = AppendFile::create(path)?;
         file.write_at(&bytes, 0)?;
         Ok(Self {
             file,
-            id,
+            id: header.segment,
             offset: bytes.len() as u64,
             frames,
             batch: FrameBatch::default(),
+            reason,
         })
     }
 
-    fn make_room(&mut self, more: u64) -> Result<(), DiskError> {
+    pub(super) fn make_room(&mut self, more: u64) -> Result<(), DiskError> {
         if self.batch.len() as u64 + more > APPEND_MAX as u64 {
             self.flush()?;
         }
@@ -193,7 +210,11 @@ impl NewSegment {
     }
 
     fn flush(&mut self) -> Result<(), DiskError> {
-        let bytes = self.batch.sealed_for(self.id, self.offset, 0);
+        self.flush_known_durable(0)
+    }
+
+    fn flush_known_durable(&mut self, durable: u64) -> Result<(), DiskError> {
+        let bytes = self.batch.sealed_for(self.id, self.offset, durable);
         self.file.write_at(bytes, self.offset)?;
         self.offset += bytes.len() as u64;
         self.frames += self.batch.frames().len() as u64;
@@ -202,7 +223,7 @@ impl NewSegment {
     }
 
     /// Brings every stream from where it was read back to, in `read`, to where the log has it, in `held`. Oldest first, as they were drained.
-    fn close_streams(&mut self, read: &Table, held: &Table) -> Result<Vec<LostRange>, DiskError> {
+    pub(super) fn close_streams(&mut self, read: &Table, held: &Table) -> Result<Vec<LostRange>, DiskError> {
         let mut short: Vec<_> = held
             .streams
             .iter()
@@ -219,9 +240,7 @@ impl NewSegment {
             let has_ended = stream.state == StreamState::Ended;
             let to = stream.end - if has_ended { END_SPAN } else { 0 };
             if to > from {
-                let gap = Gap::because(GapReason::SpoolDamaged);
-                self.push(Kind::Gap, (id, from, to), &gap.encode())?;
-                lost.push(LostRange { stream: id, from, to });
+                lost.push(self.push_gap(id, from, to)?);
             }
             if has_ended {
                 let end = End {
@@ -234,7 +253,19 @@ impl NewSegment {
         Ok(lost)
     }
 
-    fn push(&mut self, kind: Kind, (stream, from, to): (StreamId, u64, u64), body: &[u8]) -> Result<(), DiskError> {
+    /// Marks `from..to` as missing.
+    pub(super) fn push_gap(&mut self, stream: StreamId, from: u64, to: u64) -> Result<LostRange, DiskError> {
+        let gap = Gap::because(self.reason);
+        self.push(Kind::Gap, (stream, from, to), &gap.encode())?;
+        Ok(LostRange { stream, from, to })
+    }
+
+    pub(super) fn push(
+        &mut self,
+        kind: Kind,
+        (stream, from, to): (StreamId, u64, u64),
+        body: &[u8],
+    ) -> Result<(), DiskError> {
         self.make_room((frame::HEADER_LEN + body.len()) as u64)?;
         let mut header = FrameHeader::plain(kind, body).of_stream(stream, from, to);
         header.time = clock::now_ns();
@@ -242,8 +273,8 @@ impl NewSegment {
         Ok(())
     }
 
-    /// Seals and syncs it.
-    fn finish(mut self) -> Result<(), DiskError> {
+    /// Seals and syncs it. Before that is done it has no name, so its SEAL may say that the disk holds all before it.
+    pub(super) fn finish(mut self) -> Result<(), DiskError> {
         self.flush()?;
         let seal = Seal {
             frames: self.frames,
@@ -251,12 +282,12 @@ impl NewSegment {
         };
         let body = seal.encode();
         self.batch.push(FrameHeader::plain(Kind::Seal, &body), &body);
-        self.flush()?;
+        self.flush_known_durable(self.offset)?;
         self.file.sync()
     }
 }
 
-fn attach_of(stream: &Stream) -> Attach {
+pub(super) fn attach_of(stream: &Stream) -> Attach {
     Attach {
         producer: stream.producer.to_string(),
         created: stream.created,

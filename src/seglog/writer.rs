@@ -431,17 +431,22 @@ impl SegmentLog {
 /// The header of a new segment, and the uuid that salts its frames.
 #[must_use]
 pub fn encode_header(identity: &LogIdentity, number: u64) -> (SegmentId, Vec<u8>) {
-    let segment = SegmentId::random();
-    let header = SegmentHeader {
+    let header = new_header(identity, number);
+    (header.segment, header.encode().to_vec())
+}
+
+/// The header of a new segment, begun now.
+#[must_use]
+pub fn new_header(identity: &LogIdentity, number: u64) -> SegmentHeader {
+    SegmentHeader {
         role: identity.role,
-        segment,
+        segment: SegmentId::random(),
         owner: identity.owner,
         epoch: identity.epoch,
         number,
         created: clock::now_ns(),
         group: identity.group.clone(),
-    };
-    (segment, header.encode().to_vec())
+    }
 }
 
 /// Appends the table as CHECKPOINT frames to `bytes`; says how many.

@@ -20,6 +20,7 @@ use crate::ids::{OwnerId, StreamId};
 use crate::limits::{CHECKPOINT_LARGE, SEGMENT_BYTES};
 use crate::os::disk::{self, DiskError};
 use crate::seglog::batch::FrameBatch;
+use crate::seglog::quarantine::{self, Missing};
 use crate::seglog::reader::SegmentError;
 use crate::seglog::recovery;
 use crate::seglog::writer::{AppendError, Durability, LogIdentity, OpenSegment, SegmentLog};
@@ -91,19 +92,34 @@ impl Archive {
     /// # Errors
     /// When the disk refuses.
     pub fn open(pattern: &ArchivePattern, group: &str, date: &str) -> Result<(Self, Vec<String>), ArchiveError> {
-        let (mut archive, damages) = Self::recover(pattern, group, date)?;
+        let (mut archive, damages) = Self::recover(pattern, group, date, Missing::MayComeAgain)?;
         archive.begin()?;
         Ok((archive, damages))
     }
 
-    /// Recovers the archive, as [`Archive::open`] does, and begins nothing: [`Archive::begin`] comes next.
+    /// Recovers the archive, as [`Archive::open`] does, and begins nothing: [`Archive::begin`] comes next. What is damaged of what recovery reads is
+    /// set aside; `missing` says whether streams go on where they break, or behind a GAP.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn recover(pattern: &ArchivePattern, group: &str, date: &str) -> Result<(Self, Vec<String>), ArchiveError> {
+    pub fn recover(
+        pattern: &ArchivePattern,
+        group: &str,
+        date: &str,
+        missing: Missing,
+    ) -> Result<(Self, Vec<String>), ArchiveError> {
         let segments = pattern.segments(group)?;
         let mut standing = recovery::recover(&segments)?;
-        let damages = std::mem::take(&mut standing.damages);
+        let mut damages = std::mem::take(&mut standing.damages);
+        if !standing.damaged.is_empty() {
+            let is_damaged = |place: &usize| standing.damaged.contains(&segments[*place].number);
+            let places = (0..segments.len()).filter(is_damaged);
+            damages = places
+                .map(|place| quarantine::in_words(&segments, place, missing))
+                .collect();
+            standing = recovery::recover(&segments)?;
+            damages.append(&mut standing.damages);
+        }
         let last = standing.last.as_ref();
         let identity = LogIdentity {
             role: LogRole::Archive,

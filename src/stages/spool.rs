@@ -7,6 +7,7 @@
 //! Who is owed a segment: the destinations of the session that wrote it. And a destination named now is owed what older segments hold of streams that had
 //! not ended when this session began, for a stream is never cut.
 
+mod found;
 mod full;
 mod index;
 pub mod older;
@@ -15,7 +16,7 @@ pub mod reserve;
 pub mod room;
 
 pub use full::Notice;
-pub use index::{OwedRange, SegmentAt, SpoolIndex, Unacknowledged, Watch};
+pub use index::{OwedRange, Rewritten, SegmentAt, SpoolIndex, Unacknowledged, Watch};
 
 use crate::fence::Pass;
 use crate::formats::lock_record::SpoolIdentity;
@@ -27,12 +28,14 @@ use crate::seglog::batch::FrameBatch;
 use crate::seglog::reader::{SegmentError, SegmentReader};
 use crate::seglog::recovery;
 use crate::seglog::writer::{AppendError, Durability, LogIdentity, SegmentLog};
-use full::{Fullness, UNFINISHED};
+use found::Found;
+use full::Fullness;
 use reserve::Reserve;
 use room::Bounds;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use thiserror::Error;
 
 /// Why a spool cannot be opened.
@@ -61,6 +64,8 @@ pub struct Spool {
     fullness: Fullness,
     /// With which its drainer lets what it does count.
     pass: Pass,
+    /// After a failed sync: when another segment may next be begun.
+    another_due: Instant,
     // The lock goes last.
     lock: Arc<DirectoryLock>,
 }
@@ -74,6 +79,8 @@ pub struct Reopener {
     bounds: Bounds,
     lock: Arc<DirectoryLock>,
 }
+/// How often it is tried to leave a segment whose sync failed: the disk is in trouble already.
+const ANOTHER_EVERY: Duration = Duration::from_millis(200);
 
 /// The file that says that a receiver refused the spool for good.
 pub const REFUSED: &str = "refused";
@@ -103,11 +110,11 @@ impl Spool {
         bounds: Bounds,
         owed_to: HashMap<u64, Vec<String>>,
     ) -> Result<Opened, SpoolError> {
-        remove_unfinished(directory)?;
-        let segments = recovery::segments_in(directory)?;
-        let mut standing = recovery::recover(&segments)?;
-        let damages = std::mem::take(&mut standing.damages);
-        let index = SpoolIndex::of_segments(&segments, identity.epoch, owed_to)?;
+        let Found {
+            standing,
+            index,
+            damages,
+        } = found::find(directory, identity.epoch, owed_to)?;
         index.set_continuing(&standing.table);
         index.set_retain(bounds.retain);
         let log = LogIdentity {
@@ -133,6 +140,7 @@ impl Spool {
             bounds,
             fullness: Fullness::new(Reserve::of(directory)),
             pass: Pass::default(),
+            another_due: Instant::now(),
             lock,
         };
         spool.begin_segment_if_there_is_room()?;
@@ -252,17 +260,24 @@ impl Spool {
         self.log.finish()
     }
 
-    /// After a sync failed: nothing more goes into the segment that failed.
+    /// After a sync failed: nothing more goes into the segment that failed. What lies in it is written anew by [`SpoolIndex::rewrite_failed`], once
+    /// there is another one.
     ///
     /// # Errors
     /// When a new one cannot be begun.
     pub fn abandon_failed_segment(&mut self) -> Result<(), DiskError> {
-        if self.log.active().is_some_and(|active| active.file.has_failed()) {
-            match self.log.abandon_segment() {
-                Err(error) if error.is_full() => return Ok(()), // the next append begins it
-                other => other?,
-            }
-            self.enter_active();
+        let has_failed = match self.log.active() {
+            Some(active) => active.file.has_failed(),
+            None => self.index.newest_has_failed(), // another could not be begun
+        };
+        if !has_failed || Instant::now() < self.another_due {
+            return Ok(());
+        }
+        self.another_due = Instant::now() + ANOTHER_EVERY;
+        match self.with_reserve(|spool| Ok(spool.log.abandon_segment()?)) {
+            Ok(()) => self.enter_active(),
+            Err(AppendError::Disk(error)) => return Err(error),
+            Err(_) => {} // no room: the next append tries again
         }
         Ok(())
     }
@@ -328,20 +343,11 @@ impl Reopener {
             bounds: self.bounds,
             fullness: Fullness::new(Reserve::of(directory)),
             pass: Pass::default(),
+            another_due: Instant::now(),
             lock: Arc::clone(&self.lock),
         };
         spool.guard(pass);
         spool.begin_segment_if_there_is_room()?;
         Ok(spool)
     }
-}
-
-/// Removes what a run left that was killed while it dropped a segment.
-fn remove_unfinished(directory: &Path) -> Result<(), DiskError> {
-    for path in disk::entries(directory)? {
-        if path.extension() == Some(UNFINISHED.as_ref()) {
-            disk::unlink(&path)?;
-        }
-    }
-    Ok(())
 }

@@ -1,15 +1,39 @@
 //! What can be wrong with a log. Each fault is one line for people, and says where.
 
 use crate::formats::codec::CodecError;
-use crate::formats::frame::{FrameError, Kind};
+use crate::formats::frame::{FrameError, FrameHeader, Kind};
 use crate::formats::pieces::BodyError;
+use crate::formats::segment::{SEGMENT_HEADER_LEN, SegmentHeaderError};
 use crate::ids::StreamId;
 use crate::seglog::reader::SegmentError;
 use hog_ring::record::{self, BadRecord};
 use hog_ring::statement::DefinitionError;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use thiserror::Error;
+
+/// The positions that stood in a damaged place, as far as its frame's header is sound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Touched(Option<(StreamId, u64, u64)>);
+
+impl Touched {
+    /// What a frame with `header` touches.
+    #[must_use]
+    pub fn of(header: Option<&FrameHeader>) -> Self {
+        let header = header.filter(|header| header.kind.takes_positions());
+        Self(header.map(|header| (header.stream, header.start, header.end)))
+    }
+}
+
+impl fmt::Display for Touched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some((stream, start, end)) => write!(f, "; it held positions {start} to {end} of stream {stream}"),
+            None => Ok(()),
+        }
+    }
+}
 
 /// Something is wrong with a log.
 #[derive(Debug, Error)]
@@ -24,7 +48,7 @@ pub enum Fault {
         path: PathBuf,
     },
     /// Bytes that were on disk are no longer what they were.
-    #[error("{} is damaged from byte {from} to byte {to}: {error}", path.display())]
+    #[error("{} is damaged from byte {from} to byte {to}: {error}{touched}", path.display())]
     Damaged {
         /// The segment.
         path: PathBuf,
@@ -34,6 +58,16 @@ pub enum Fault {
         to: u64,
         /// What was found there.
         error: FrameError,
+        /// What stood there, if that can be said.
+        touched: Touched,
+    },
+    /// A segment's header is not what it was, and one flipped bit explains that.
+    #[error("{} is damaged from byte 0 to byte {SEGMENT_HEADER_LEN}: {}; it is read as it was before", path.display(), error)]
+    Header {
+        /// The segment.
+        path: PathBuf,
+        /// What is wrong with its header.
+        error: SegmentHeaderError,
     },
     /// A frame whose CRCs hold makes no sense.
     #[error("the frame at byte {offset} of {}: {reason}", path.display())]

@@ -5,6 +5,7 @@
 //! - A segment explains itself: its checkpoint says where each stream stands and what its statements mean, so reading
 //!   may begin anywhere. A segment whose checkpoint is not whole holds nothing.
 //! - Every stream has an end, and positions below it are passed over. So segments that overlap give each record once.
+//! - What is missing in one segment and was sent again into a later one is read where it belongs.
 //! - What is missing without a GAP, damaged or senseless is a [`Fault`]: told to the visitor, and reading goes on
 //!   behind it. A torn end is none, for somebody may be writing there, or was killed there.
 //! - Segments may be deleted at any time. What the first segment found does not explain was never there; what is deleted
@@ -20,6 +21,7 @@ mod fault;
 mod follow;
 mod fragments;
 mod head;
+mod resent;
 mod segments;
 mod statements;
 mod stream;
@@ -204,11 +206,6 @@ pub fn read<V: Visitor>(paths: &[PathBuf], depth: Depth, visitor: &mut V) -> Res
     let mut reading = walk::Reading::new(depth, walk::Span::ToTheEnd, visitor)?;
     let mut found = segments::Finder::default().find(paths, &mut |fault| reading.fault(&fault))?;
     segments::leave_out_before(since, &mut found);
-    for file in found {
-        if let Some(mut open) = reading.open(&file)? {
-            let ending = reading.advance(&mut open)?;
-            reading.close(open, ending);
-        }
-    }
+    reading.read_all(&found)?;
     Ok(reading.summary())
 }

@@ -7,7 +7,7 @@
 //! Segments may be deleted while they are read. Where that happened the next checkpoint is taken as it is: what it has
 //! more of a stream than was read is [`Visitor::deleted`], and no hole.
 
-use crate::formats::body::{Attach, End, Gap};
+use crate::formats::body::{Attach, End, Gap, GapReason};
 use crate::formats::checkpoint;
 use crate::formats::frame::{self, FrameHeader, Kind};
 use crate::formats::pieces::BodyError;
@@ -15,9 +15,11 @@ use crate::formats::segment::SegmentHeader;
 use crate::formats::table::{self, StreamState, Table};
 use crate::ids::{OwnerId, StreamId};
 use crate::modes::archive_reader::head::{Log, Segment};
+use crate::modes::archive_reader::resent::{Agenda, Taker};
 use crate::modes::archive_reader::stream::Stream;
 use crate::modes::archive_reader::walk::Span;
 use crate::modes::archive_reader::{Depth, Fault, FrameFault, StreamInfo, Visitor};
+use crate::seglog::reader::FoundFrame;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
@@ -36,6 +38,8 @@ pub(super) struct Streams<'v, V> {
     others: HashMap<Arc<str>, GroupStreams>,
     /// How many streams were met, in all groups.
     met: usize,
+    /// What is read after this; nothing while a log is followed.
+    pub(super) agenda: Agenda,
 }
 
 /// What is known of one group.
@@ -58,6 +62,7 @@ impl<'v, V: Visitor> Streams<'v, V> {
             here: GroupStreams::default(),
             others: HashMap::new(),
             met: 0,
+            agenda: Agenda::default(),
         }
     }
 
@@ -79,6 +84,12 @@ impl<'v, V: Visitor> Streams<'v, V> {
         self.enter(group);
         self.here.log = None;
         self.here.lost_sight = true;
+    }
+
+    /// Whether `table` knows more of a stream than was read of it.
+    pub(super) fn lacks(&self, table: &Table) -> bool {
+        let end_of = |id| self.here.known.get(id).map_or(0, |stream: &Stream| stream.end);
+        table.streams.iter().any(|(id, said)| end_of(id) < said.end)
     }
 
     /// Begins a segment.
@@ -177,9 +188,14 @@ impl<'v, V: Visitor> Streams<'v, V> {
         if let Err(error) = checkpoint::amend(&mut table, raw) {
             return self.frame_fault(segment, error.into());
         }
-        in_order(&table)
-            .into_iter()
-            .try_for_each(|(id, said)| self.adopt(id, said, segment.owner))
+        for (id, said) in in_order(&table) {
+            self.adopt(id, said, segment.owner)?;
+            if let Some(stream) = self.here.known.get_mut(&id).filter(|stream| stream.end > said.end) {
+                // Its log goes back to where it breaks. What later checkpoints say of it contradicts nothing.
+                stream.carried_by = OwnerId::NIL;
+            }
+        }
+        Ok(())
     }
 
     /// Goes on with a stream from where a checkpoint says it stands, if that is not behind where it is read already.
@@ -239,6 +255,15 @@ impl<'v, V: Visitor> Streams<'v, V> {
         if header.end <= stream.end {
             return Ok(());
         }
+        if header.start > stream.end && !stream.may_jump {
+            self.look_later(id, header.start)?;
+        } else if is_placeholder(header, raw) {
+            self.look_later(id, header.end)?;
+        }
+        let stream = self.meet(id, header.start, segment.owner)?;
+        if header.end <= stream.end {
+            return Ok(());
+        }
         let (end, state) = (stream.end, stream.state);
         if header.start > end {
             let is_missing = !stream.may_jump;
@@ -257,6 +282,17 @@ impl<'v, V: Visitor> Streams<'v, V> {
                 stream.jump(header.end);
                 self.frame_fault(segment, error.into())?;
             }
+        }
+        self.reached(id);
+        Ok(())
+    }
+
+    /// Reads what later segments have of a stream, up to position `to`, from which on this segment goes on.
+    fn look_later(&mut self, id: StreamId, to: u64) -> io::Result<()> {
+        if let Some(stream) = self.here.known.get_mut(&id) {
+            let visitor = &mut *self.visitor;
+            let mut resent = Resent { stream, visitor, to };
+            self.agenda.look_for(&self.group, id, to, &mut resent)?;
         }
         self.reached(id);
         Ok(())
@@ -318,6 +354,45 @@ impl<'v, V: Visitor> Streams<'v, V> {
             to,
         })
     }
+}
+
+/// A stream that takes what was sent again, up to position `to`.
+struct Resent<'s, V> {
+    stream: &'s mut Stream,
+    visitor: &'s mut V,
+    to: u64,
+}
+
+impl<V: Visitor> Taker for Resent<'_, V> {
+    fn end(&self) -> u64 {
+        self.stream.end
+    }
+
+    fn take(&mut self, found: &FoundFrame, raw: &[u8]) -> io::Result<()> {
+        let mut header = found.header;
+        if header.kind == Kind::Attach {
+            if let Ok(attach) = Attach::decode(raw) {
+                self.stream.statements.add(&attach.definitions); // too many of them are told in their own place
+            }
+            return Ok(());
+        }
+        if header.kind == Kind::Gap {
+            header.end = header.end.min(self.to);
+        }
+        let wanted = header.kind != Kind::Data || self.visitor.wants(header.stream);
+        if carry_on(self.stream, &header, wanted.then_some(raw), self.visitor)?.is_err() {
+            self.stream.jump(header.end);
+        }
+        Ok(())
+    }
+}
+
+/// Whether a frame says no more than that the archive was damaged there.
+fn is_placeholder(header: &FrameHeader, raw: Option<&[u8]>) -> bool {
+    let gap = raw
+        .filter(|_| header.kind == Kind::Gap)
+        .and_then(|raw| Gap::decode(raw).ok());
+    gap.is_some_and(|gap| gap.reason == GapReason::ArchiveDamaged)
 }
 
 /// What of a frame is to be looked at.

@@ -1,13 +1,17 @@
 //! Goes through segments, frame by frame.
 
 use crate::formats::codec::Decompressor;
+use crate::formats::table::Table;
+use crate::modes::archive_reader::fault::Touched;
 use crate::modes::archive_reader::head::Segment;
+use crate::modes::archive_reader::resent::Agenda;
 use crate::modes::archive_reader::segments::SegmentPath;
 use crate::modes::archive_reader::streams::{Streams, Wanted};
 use crate::modes::archive_reader::{Fault, ReadError, Visitor};
 use crate::modes::stop::Stop;
-use crate::seglog::reader::{Ending, FoundFrame, Next, SegmentError, SegmentReader};
+use crate::seglog::reader::{Ending, FoundFrame, Head, Next, SegmentError, SegmentReader};
 use std::io;
+use std::path::Path;
 
 /// How much of the segments is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +111,12 @@ impl<'v, V: Visitor> Reading<'v, V> {
                 return Ok(None);
             }
         };
+        if let Some(error) = reader.header_damage() {
+            self.fault(&Fault::Header {
+                path: file.path.clone(),
+                error: error.clone(),
+            })?;
+        }
         let segment = self.streams.begin(file.path.clone(), reader.header());
         Ok(Some(OpenSegment { reader, segment }))
     }
@@ -122,6 +132,32 @@ impl<'v, V: Visitor> Reading<'v, V> {
             return Ok(None);
         }
         self.frames(reader, segment)
+    }
+
+    /// Reads all of `segments`, which are in order.
+    pub(super) fn read_all(&mut self, segments: &[SegmentPath]) -> Result<(), ReadError> {
+        self.streams.agenda = Agenda::of(segments);
+        for (place, file) in segments.iter().enumerate() {
+            self.streams.agenda.set_begun(place + 1);
+            if let Some(open) = self.open(file)? {
+                self.read_to_its_end(open)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_to_its_end(&mut self, mut open: OpenSegment) -> Result<(), ReadError> {
+        let mut ending = self.advance(&mut open)?;
+        if ending == Some(Ending::Torn)
+            && let Some(next) = self.streams.agenda.next_of(open.reader.header())
+            && head_of(next).is_some_and(|table| self.streams.lacks(&table))
+        {
+            // The next segment was begun on more than that: it is no torn end but damage, and more may follow.
+            open.reader.know_durable();
+            ending = self.advance(&mut open)?;
+        }
+        self.close(open, ending);
+        Ok(())
     }
 
     /// Ends a segment that was read up to `ending`.
@@ -165,13 +201,19 @@ impl<'v, V: Visitor> Reading<'v, V> {
             }
             match next {
                 Ok(Next::Frame(_)) => {} // not what rejecting a frame gives
-                Ok(Next::Damaged { from, to, error }) => {
+                Ok(Next::Damaged {
+                    from,
+                    to,
+                    error,
+                    touched,
+                }) => {
                     segment.lost_frames();
                     self.fault(&Fault::Damaged {
                         path: reader.path().to_owned(),
                         from,
                         to,
                         error,
+                        touched: Touched::of(touched.as_ref()),
                     })?;
                 }
                 Ok(Next::End(ending)) => return Ok(Some(ending)),
@@ -199,5 +241,14 @@ impl<'v, V: Visitor> Reading<'v, V> {
                 self.streams.frame_fault(segment, error.into())
             }
         }
+    }
+}
+
+/// The table at the head of a segment, if it is whole.
+fn head_of(path: &Path) -> Option<Table> {
+    let mut reader = SegmentReader::open(path).ok()?;
+    match reader.checkpoint().ok()? {
+        Head::Whole(table) => Some(table),
+        _ => None,
     }
 }

@@ -90,7 +90,7 @@ impl GroupStore {
         let (archive, damages) = Archive::open(pattern, name, &clock::local_date())?;
         for damage in damages {
             warn!("archive of group {name}: {damage}");
-            recorder.fault(&format!("archive of group {name}"), &damage);
+            recorder.loss(&format!("archive of group {name}"), &damage);
         }
         let state = State {
             archive,

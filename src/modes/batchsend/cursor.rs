@@ -1,9 +1,11 @@
 //! A shipper's place in the spool: walks its frames in order, segment by segment, and knows the streams' definitions at each of them.
 
+use crate::exit::chain;
 use crate::formats::codec::Decompressor;
 use crate::formats::frame::{self, Codec, FrameHeader, Kind};
-use crate::formats::table::Table;
+use crate::formats::table::{ApplyError, Table};
 use crate::ids::StreamId;
+use crate::modes::recorder::Recorder;
 use crate::seglog::reader::{FoundFrame, Head, Next, SegmentError, SegmentReader};
 use crate::stages::spool::SpoolIndex;
 use std::sync::Arc;
@@ -25,6 +27,8 @@ pub struct Cursor {
     table: Table,
     decompressor: Decompressor,
     body: Vec<u8>,
+    /// Hears of damage.
+    recorder: Recorder,
 }
 
 /// A frame that the destination is owed.
@@ -47,7 +51,12 @@ impl Cursor {
     ///
     /// # Errors
     /// When there is no memory for it.
-    pub fn at_start(index: Arc<SpoolIndex>, destination: &str, up_to: u64) -> Result<Self, SegmentError> {
+    pub fn at_start(
+        index: Arc<SpoolIndex>,
+        destination: &str,
+        up_to: u64,
+        recorder: Recorder,
+    ) -> Result<Self, SegmentError> {
         let decompressor =
             Decompressor::new().map_err(crate::os::disk::at("decompress", std::path::Path::new("the spool")))?;
         let destination = destination.to_owned();
@@ -61,6 +70,7 @@ impl Cursor {
             table: Table::default(),
             decompressor,
             body: Vec::new(),
+            recorder,
         })
     }
 
@@ -104,11 +114,9 @@ impl Cursor {
                     }
                     self.passed(&frame)?;
                 }
-                Next::Damaged { from, to, error } => {
-                    warn!(
-                        "{} is damaged from byte {from} to byte {to}: {error}",
-                        reader.path().display()
-                    );
+                Next::Damaged { from, to, error, .. } => {
+                    let words = format!("damaged from byte {from} to byte {to}: {error}");
+                    self.set_aside(&words);
                 }
                 Next::End(_) => {
                     // Is that the end of the segment, or only of what was whole when we looked?
@@ -165,7 +173,7 @@ impl Cursor {
             Head::Whole(table) => self.table = table,
             Head::Unfinished => return Ok(false),
             // The frames behind it go on where the segment before it ended; the table is then that one's, as far as it was read.
-            Head::Damaged(words) => warn!("{}: {words}", path.display()),
+            Head::Damaged(words) => self.set_aside(&format!("damaged: {words}")),
         }
         self.reader = Some(reader);
         Ok(true)
@@ -182,11 +190,7 @@ impl Cursor {
         let plain = frame.found.header.codec == Codec::None;
         self.body.clear();
         if !reader.read_body(&frame.found, if plain { &mut *out } else { &mut self.body })? {
-            warn!(
-                "{}: the frame at byte {} is damaged",
-                reader.path().display(),
-                frame.found.offset
-            );
+            self.set_aside_for(frame, "its body is not what was sealed");
             return Ok(false);
         }
         if plain {
@@ -195,17 +199,39 @@ impl Cursor {
         match self.decompressor.raw(&frame.found.header, &self.body) {
             Ok(raw) => {
                 out.extend_from_slice(raw);
-                Ok(true)
+                return Ok(true);
             }
+            Err(error) => self.set_aside_for(frame, &error.to_string()),
+        }
+        Ok(false)
+    }
+
+    fn set_aside_for(&self, frame: &SpoolFrame, words: &str) {
+        let FrameHeader { stream, start, end, .. } = frame.found.header;
+        let at = frame.found.offset;
+        self.set_aside(&format!(
+            "damaged: the frame at byte {at}, with positions {start} to {end} of stream {stream}: {words}"
+        ));
+    }
+
+    /// The segment that is read is damaged: it is kept under a second name, and that is reported, once for all who ship it and all runs. What is
+    /// sound of it goes on being shipped.
+    fn set_aside(&self, words: &str) {
+        let path = match self.index.set_aside(self.number) {
+            Ok(None) => return,
+            Ok(Some(path)) => path,
             Err(error) => {
                 warn!(
-                    "{}: the frame at byte {} is damaged: {error}",
-                    reader.path().display(),
-                    frame.found.offset
+                    "segment {} is {words}; it cannot be set aside: {}",
+                    self.number,
+                    chain(&error)
                 );
-                Ok(false)
+                return;
             }
-        }
+        };
+        let words = format!("segment {} is {words}; it is kept as {}", self.number, path.display());
+        warn!("{words}");
+        self.recorder.loss(&path.display().to_string(), &words);
     }
 
     /// Goes behind `frame`: what it defines holds from now on.
@@ -223,7 +249,15 @@ impl Cursor {
         if wants_body && !self.raw(frame, &mut raw)? {
             return Ok(());
         }
-        if let Err(error) = self.table.apply(header, &raw) {
+        let mut applied = self.table.apply(header, &raw);
+        if let Err(ApplyError::Position { .. }) = applied
+            && let Some(stream) = self.table.streams.get_mut(&header.stream)
+        {
+            // What is missing in front of it was damaged, and a GAP was sent for it.
+            stream.end = header.start;
+            applied = self.table.apply(header, &raw);
+        }
+        if let Err(error) = applied {
             warn!(
                 "segment {}: the frame at byte {} does not fit: {error}",
                 self.number, frame.found.offset

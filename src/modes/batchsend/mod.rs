@@ -10,6 +10,7 @@ mod opening;
 mod routes;
 pub mod shipper;
 mod spooled;
+mod syncer;
 
 use crate::exit::{ExitStatus, Failure, chain};
 use crate::formats::codec::Compression;
@@ -21,8 +22,7 @@ use crate::modes::recorder::{Acknowledged, Recorder};
 use crate::modes::service::Service;
 use crate::modes::stop::Stop;
 use crate::modes::store::{self, Store};
-use crate::modes::supervise::{Job, Post, Supervision, Supervisor, provoke};
-use crate::os::disk;
+use crate::modes::supervise::{Job, Supervision, Supervisor};
 use crate::os::process;
 use crate::stages::recovery::Policy;
 use crate::stages::spool::older::OlderSpool;
@@ -167,6 +167,9 @@ pub fn run(options: &BatchsendOptions) -> Result<ExitStatus, Failure> {
     let (on_fatal, fatal) = unbounded();
     let mut groups = Vec::new();
     for group in opened {
+        for (object, damage) in &group.damages {
+            recorder.loss(object, damage);
+        }
         for region in &group.inherited.lost {
             recorder.region_state(region.ring, RegionState::Lost, region.position);
             recorder.loss(&format!("ring {}", region.ring), &region.words);
@@ -176,8 +179,9 @@ pub fn run(options: &BatchsendOptions) -> Result<ExitStatus, Failure> {
                 .map_err(|error| Failure::of(&error))?,
         );
     }
-    let syncer = syncer(options, &groups, &recorder, &stop);
-    supervisor.start(syncer).map_err(|error| Failure::of(&error))?;
+    supervisor
+        .start(syncer::job(options, &groups, &recorder, &stop))
+        .map_err(|error| Failure::of(&error))?;
 
     tell_of(&groups, &service, &supervisor);
 
@@ -294,6 +298,7 @@ fn start_group(
         rings,
         inherited,
         older,
+        damages: _,
     } = group;
     let name = place.group.clone();
     let (index, identity, report) = (
@@ -329,92 +334,6 @@ fn start_group(
         report,
         awaited: inherited.awaited,
     })
-}
-
-/// Syncs the spools now and then, and tells the drainers up to where.
-fn syncer(options: &BatchsendOptions, groups: &[Group], recorder: &Recorder, stop: &Stop) -> Job {
-    let groups: Vec<_> = groups
-        .iter()
-        .map(|group| {
-            let directory = spool_directory(&options.spool, &group.name);
-            (
-                group.name.clone(),
-                group.indexes(),
-                Arc::clone(&group.report),
-                directory,
-            )
-        })
-        .collect();
-    let (sync, recorder) = (options.sync, recorder.clone());
-    Job::new("sync", stop, move |post| {
-        for (name, indexes, ..) in &groups {
-            if let Some(index) = indexes.last().filter(|_| post.pass.has_predecessor()) {
-                give_up_hanging_syncs(name, index, &recorder);
-            }
-        }
-        loop {
-            let stopping = post.stop.wait(sync);
-            for (name, indexes, report, directory) in &groups {
-                let Some((index, older)) = indexes.split_last() else {
-                    continue;
-                };
-                older.iter().for_each(|older| older.delete_delivered());
-                sync_spool(name, index, report, directory, (&recorder, post))?;
-            }
-            if stopping {
-                return Ok(());
-            }
-        }
-    })
-}
-
-/// A predecessor may hang in a sync: nothing that it covers is ever said to be on disk, and the drainer goes on in another segment.
-fn give_up_hanging_syncs(group: &str, index: &SpoolIndex, recorder: &Recorder) {
-    for segment in index.unsynced() {
-        if segment.file.give_up_hanging_sync() {
-            let path = segment.file.path().display().to_string();
-            let words = "a sync of it hangs; this segment is not written to any more";
-            warn!("spool of group {group}: {path}: {words}");
-            recorder.fault(&path, words);
-            index.sync_failed(segment.number);
-        }
-    }
-}
-
-fn sync_spool(
-    group: &str,
-    index: &SpoolIndex,
-    report: &DrainerReport,
-    directory: &Path,
-    (recorder, post): (&Recorder, &Post),
-) -> Result<(), String> {
-    let Post { pass, stop } = post;
-    for segment in index.unsynced() {
-        if segment.durable() == 0 {
-            disk::sync_directory(directory).map_err(|error| chain(&error))?;
-        }
-        let ends = index.ends_of(segment.number);
-        let synced = segment.sync_as(pass);
-        provoke::here();
-        let _ = stop.is_set(); // it moves, however many segments there are
-        let noted = pass.act(|| match synced {
-            Ok(_) => {
-                index.synced(segment.number);
-                if let Ok(mut synced) = report.synced.lock() {
-                    synced.extend(ends);
-                }
-            }
-            Err(error) => {
-                let words = format!("{}; this segment is not written to any more", chain(&error));
-                warn!("spool of group {group}: {words}");
-                recorder.fault(&segment.file.path().display().to_string(), &words);
-                index.sync_failed(segment.number);
-            }
-        });
-        noted.map_err(|relieved| chain(&relieved))?;
-    }
-    index.delete_delivered();
-    Ok(())
 }
 
 /// What the recorder asks for now and then.

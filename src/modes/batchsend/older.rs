@@ -5,7 +5,7 @@
 //! forgotten at receivers while it may still hold something.
 
 use super::BatchsendOptions;
-use super::opening::spool_failure;
+use super::opening::{damages_in, spool_failure};
 use crate::exit::{Failure, chain};
 use crate::ids::OwnerId;
 use crate::modes::store::{Store, database_failure};
@@ -26,6 +26,8 @@ pub(super) struct Older {
     pub(super) spools: Vec<OlderSpool>,
     /// What cannot be had, in words.
     pub(super) obstacles: Vec<String>,
+    /// What was damaged in the spools, by directory.
+    pub(super) damages: Vec<(String, String)>,
     /// The earlier runs of the group, oldest first, by spool and number.
     pub(super) runs: Vec<(Uuid, u64)>,
 }
@@ -70,7 +72,12 @@ pub(super) fn open(
                 let emptied = store.stat.spool_emptied(run.sender, clock::now_db());
                 emptied.map_err(|error| database_failure(&error))?;
             }
-            Ok(lock) => older.spools.push(open_one(options, store, lock, directory)?),
+            Ok(lock) => {
+                let mut opened = open_one(options, store, lock, directory)?;
+                let damages = std::mem::take(&mut opened.damages);
+                older.damages.extend(damages_in(directory, damages));
+                older.spools.push(opened);
+            }
         }
     }
     Ok(older)
@@ -111,20 +118,7 @@ fn open_one(
         owed.insert(run.epoch, named.unwrap_or_else(|| options.destinations.clone()));
     }
     let opened = OlderSpool::open(lock, directory, identity, owed, options.retain);
-    let opened = opened.map_err(|error| spool_failure(&error))?;
-    for damage in &opened.damages {
-        warn!("{}: {damage}", directory.display());
-        let object = directory.display().to_string();
-        let recorded = store.stat.record_fault(
-            store.session,
-            hogstat::FaultKind::Fault,
-            &object,
-            damage,
-            clock::now_db(),
-        );
-        recorded.map_err(|error| database_failure(&error))?;
-    }
-    Ok(opened)
+    opened.map_err(|error| spool_failure(&error))
 }
 
 /// The earlier runs of a group, as the database has them.

@@ -25,6 +25,15 @@ pub(super) struct OpenedGroup {
     pub(super) rings: RingDirectory,
     pub(super) inherited: Inherited,
     pub(super) older: Older,
+    /// What was damaged in its spools: the directory, and in words what came of it.
+    pub(super) damages: Vec<(String, String)>,
+}
+
+/// Says what is damaged in the spool in `directory`.
+pub(super) fn damages_in(directory: &Path, damages: Vec<String>) -> Vec<(String, String)> {
+    let object = directory.display().to_string();
+    let said = damages.into_iter().inspect(|damage| warn!("{object}: {damage}"));
+    said.map(|damage| (object.clone(), damage)).collect()
 }
 
 impl OpenedGroup {
@@ -82,20 +91,8 @@ pub(super) fn open_group(options: &BatchsendOptions, store: &mut Store, group: &
     lock.note_bound(bounds.max).map_err(|error| Failure::of(&error))?;
     let opened = Spool::open(Arc::new(lock), &directory, group, identity, bounds, owed)
         .map_err(|error| spool_failure(&error))?;
-    for damage in &opened.damages {
-        warn!("spool of group {group}: {damage}");
-        store
-            .stat
-            .record_fault(
-                store.session,
-                hogstat::FaultKind::Fault,
-                &directory.display().to_string(),
-                damage,
-                clock::now_db(),
-            )
-            .map_err(|error| database_failure(&error))?;
-    }
-    let older = older::open(options, store, group, &earlier, (identity.sender, &directory))?;
+    let mut damages = damages_in(&directory, opened.damages);
+    let mut older = older::open(options, store, group, &earlier, (identity.sender, &directory))?;
     let inherited = inherit(
         options,
         store,
@@ -105,12 +102,14 @@ pub(super) fn open_group(options: &BatchsendOptions, store: &mut Store, group: &
         &older,
         is_rebuilt,
     )?;
+    damages.append(&mut older.damages);
     let group = OpenedGroup {
         place,
         spool: opened.spool,
         rings,
         inherited,
         older,
+        damages,
     };
     for (index, identity) in group.indexes() {
         remember_acknowledged(store, &index, identity)?;

@@ -37,6 +37,12 @@ impl GroupLog for Spool {
         .collect()
     }
 
+    /// A segment whose sync failed is left, also while nothing is appended, so that it can be written anew.
+    fn tend(&mut self) {
+        // What fails here fails the next append as well, which says so.
+        let _ = Self::abandon_failed_segment(self);
+    }
+
     fn abandon_failed_segment(&mut self) -> Result<(), DiskError> {
         Self::abandon_failed_segment(self)
     }

@@ -11,6 +11,7 @@ use crate::modes::store::{Store, database_failure, lock_failure};
 use crate::os::clock;
 use crate::os::disk::{self, DiskError};
 use crate::os::lock::DirectoryLock;
+use crate::seglog::quarantine::Missing;
 use crate::stages::archive::Archive;
 use hogstat::Role;
 use std::path::Path;
@@ -86,8 +87,8 @@ fn open_group(
     rings: RingDirectory,
 ) -> Result<OpenedGroup, Failure> {
     let group = &place.group;
-    let (mut archive, damages) =
-        Archive::recover(&options.pattern, group, &clock::local_date()).map_err(|error| Failure::of(&error))?;
+    let recovered = Archive::recover(&options.pattern, group, &clock::local_date(), Missing::ForGood);
+    let (mut archive, damages) = recovered.map_err(|error| Failure::of(&error))?;
     // What is damaged has cost something already, and is no reason not to go on.
     if !options.accept_gaps
         && damages.is_empty()

@@ -6,7 +6,7 @@
 use super::simulated;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// An open file.
@@ -133,6 +133,19 @@ pub(super) fn exists(path: &Path) -> bool {
 pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     simulated!(|disk| disk.rename(from, to));
     fs::rename(from, to)
+}
+
+/// Gives a file a second name, which nothing has yet.
+pub(super) fn link(path: &Path, second: &Path) -> io::Result<()> {
+    simulated!(|disk| disk.link(path, second));
+    fs::hard_link(path, second)
+}
+
+/// Whether both names are there and name one file.
+pub(super) fn is_same_file(one: &Path, other: &Path) -> bool {
+    simulated!(|disk| disk.is_same_file(one, other));
+    let identity = |path: &Path| path.symlink_metadata().map(|file| (file.dev(), file.ino())).ok();
+    identity(one).is_some_and(|one| identity(other) == Some(one))
 }
 
 pub(super) fn unlink(path: &Path) -> io::Result<()> {

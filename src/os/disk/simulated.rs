@@ -296,6 +296,31 @@ impl Disk {
         Ok(())
     }
 
+    pub(super) fn link(&self, path: &Path, second: &Path) -> io::Result<()> {
+        let mut state = self.enter()?;
+        let node = match state.names.get(path).copied() {
+            Some(node @ Node::File(_)) => node,
+            Some(Node::Directory) => return Err(ErrorKind::IsADirectory.into()),
+            None => return Err(ErrorKind::NotFound.into()),
+        };
+        if state.names.contains_key(second) {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        state.require_parent(second)?;
+        state.change(Change::Set(second.to_owned(), node));
+        drop(state);
+        simulation::point();
+        Ok(())
+    }
+
+    pub(super) fn is_same_file(&self, one: &Path, other: &Path) -> bool {
+        let state = self.lock();
+        state
+            .names
+            .get(one)
+            .is_some_and(|one| state.names.get(other) == Some(one))
+    }
+
     pub(super) fn unlink(&self, path: &Path) -> io::Result<()> {
         let mut state = self.enter()?;
         match state.names.get(path) {

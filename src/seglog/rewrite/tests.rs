@@ -89,7 +89,7 @@ impl Scene {
     }
 
     fn rewrite(&mut self) -> Vec<LostRange> {
-        self.log.active().unwrap().file.fail();
+        self.log.active().unwrap().file.give_up();
         self.log.rewrite_failed().unwrap()
     }
 
@@ -167,7 +167,7 @@ fn nothing_has_changed_when_the_new_segment_cannot_be_made() {
     let mut scene = Scene::new();
     let stream = scene.attach();
     scene.data(stream, 0, 64);
-    scene.log.active().unwrap().file.fail();
+    scene.log.active().unwrap().file.give_up();
     // The name of the unfinished segment is taken by what cannot be unlinked.
     let unfinished = scene.directory.path().join(super::UNFINISHED);
     std::fs::create_dir(&unfinished).unwrap();

@@ -11,6 +11,7 @@ use crate::formats::wire::Hello;
 use crate::ids::{OwnerId, StreamId};
 use crate::os::clock;
 use crate::os::disk::DiskError;
+use crate::seglog::quarantine::Missing;
 use crate::seglog::rewrite::{self, LostRange};
 use crate::seglog::writer::AppendError;
 use std::collections::HashSet;
@@ -53,7 +54,8 @@ impl Reopener {
     /// # Errors
     /// When the disk refuses.
     pub fn reopen(&self) -> Result<Reopened, ArchiveError> {
-        let (mut archive, damages) = Archive::recover(&self.pattern, &self.group, &clock::local_date())?;
+        let (mut archive, damages) =
+            Archive::recover(&self.pattern, &self.group, &clock::local_date(), Missing::ForGood)?;
         archive.log.skip_number(); // a predecessor that hangs may have begun that one
         Ok(Reopened {
             archive,

@@ -3,6 +3,7 @@
 //! [`room`] decides, this acts. Everything here belongs to the drainer's thread. Nothing is deleted or dropped before the disk is known to
 //! hold what explains the spool without it.
 
+use super::found::UNFINISHED;
 use super::{Spool, SpoolError, remnant};
 use crate::exit::chain;
 use crate::os::disk::{self, AppendFile, DiskError};
@@ -208,9 +209,6 @@ impl Spool {
         });
     }
 }
-
-/// What the remnant of a segment is called before it takes the segment's place.
-pub(super) const UNFINISHED: &str = "new";
 
 /// Writes a file of its own, synced; whatever has its name is from a run that was killed.
 fn write_synced(path: &std::path::Path, bytes: &[u8]) -> Result<(), DiskError> {

@@ -3,24 +3,28 @@
 
 mod companions;
 mod debt;
+mod failed;
 mod left;
 mod usage;
 
 pub use debt::Unacknowledged;
+pub use failed::Rewritten;
 pub use left::OwedRange;
 pub(super) use usage::Victim;
 
 use self::companions::Companions;
 use crate::formats::frame::{FrameHeader, Kind};
-use crate::formats::table::{StreamState, Table};
+use crate::formats::table::{Stream, StreamState, Table};
 use crate::ids::StreamId;
+use crate::os::disk::{self, DiskError};
 use crate::seglog::batch::FrameBatch;
-use crate::seglog::reader::{Head, SegmentError, SegmentReader};
+use crate::seglog::quarantine::QUARANTINED;
+use crate::seglog::reader::{Ending, Head, SegmentError, SegmentReader};
 use crate::seglog::recovery::{self, Event, SegmentFile};
 use crate::seglog::writer::OpenSegment;
 use crate::stages::spool::SpoolError;
 use crossbeam::channel::{Receiver, Sender, bounded};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -233,29 +237,45 @@ impl SpoolIndex {
     /// # Errors
     /// When a segment cannot be read.
     pub fn look_at(directory: &Path, epoch: u64) -> Result<Self, SpoolError> {
-        Self::of_segments(&recovery::segments_in(directory)?, epoch, HashMap::new())
+        let (index, _) = Self::of_segments(&recovery::segments_in(directory)?, epoch, HashMap::new())?;
+        Ok(index)
     }
 
-    /// The index of `segments`, in the run `epoch`. `owed_to` names the destinations of each run.
+    /// The index of `segments`, in the run `epoch`, and the numbers of those that are damaged, as far as headers tell. `owed_to` names the
+    /// destinations of each run.
     pub(super) fn of_segments(
         segments: &[SegmentFile],
         epoch: u64,
         owed_to: HashMap<u64, Vec<String>>,
-    ) -> Result<Self, SpoolError> {
+    ) -> Result<(Self, BTreeSet<u64>), SpoolError> {
         let mut state = IndexState {
             epoch,
             owed_to,
             ..IndexState::default()
         };
+        let mut damaged = BTreeSet::new();
+        let mut before = HashMap::new();
+        let mut last: Option<(u64, Found)> = None;
         for segment in segments {
-            state.index_segment(segment)?;
+            let found = state.index_segment(segment, &mut before)?;
+            if found.is_damaged {
+                damaged.insert(segment.number);
+            }
+            if let Some((number, last)) = last
+                && found.is_one_before_short
+                && !last.is_finished
+            {
+                damaged.insert(number);
+            }
+            last = Some((segment.number, found));
         }
         state.count_closed();
-        Ok(Self {
+        let index = Self {
             state: Mutex::new(state),
             appended: AtomicU64::new(0),
             companions: Mutex::default(),
-        })
+        };
+        Ok((index, damaged))
     }
 
     /// The streams of `table` that have not ended go on in this session.
@@ -299,7 +319,7 @@ impl SpoolIndex {
             let failed = known.is_some_and(|known| known.failed);
             if known.is_none_or(|known| known.open.is_some()) {
                 state.remove_segment(segment.number);
-                state.index_segment(segment)?;
+                state.index_segment(segment, &mut HashMap::new())?;
                 if let Some(again) = state.segments.get_mut(&segment.number) {
                     again.failed = failed;
                 }
@@ -360,11 +380,18 @@ impl SpoolIndex {
         }
     }
 
-    /// A sync of segment `number` failed: it is never synced again, and nothing that lies in it is ever said to be on disk.
-    pub fn sync_failed(&self, number: u64) {
-        if let Some(segment) = self.lock().segments.get_mut(&number) {
-            segment.failed = true;
-        }
+    /// Sets segment `number` aside, which whoever reads it found damaged: it gets a second name, which stays when the segment is deleted. Until then its
+    /// sound frames are read where they are. `None`: it was set aside before, or is not there any more.
+    ///
+    /// # Errors
+    /// When the disk refuses; it may be called again.
+    pub fn set_aside(&self, number: u64) -> Result<Option<PathBuf>, DiskError> {
+        // Under the lock: nobody deletes it, or puts another in its place, meanwhile.
+        let state = self.lock();
+        let Some(segment) = state.segments.get(&number) else {
+            return Ok(None);
+        };
+        disk::keep_as(&segment.path, QUARANTINED)
     }
 }
 
@@ -450,35 +477,61 @@ fn open_streams(table: &Table) -> HashSet<StreamId> {
 }
 
 impl IndexState {
-    /// Enters a segment of an earlier session by its frames' headers.
-    fn index_segment(&mut self, segment: &SegmentFile) -> Result<(), SpoolError> {
+    /// Enters a segment of an earlier session by its frames' headers; `before` is where the streams ended in the one before it, and is where they end in
+    /// this one afterwards. Says what that shows to be damaged.
+    fn index_segment(
+        &mut self,
+        segment: &SegmentFile,
+        before: &mut HashMap<StreamId, u64>,
+    ) -> Result<Found, SpoolError> {
+        let mut found = Found::default();
         let mut reader = match SegmentReader::open(&segment.path) {
             Ok(reader) => reader,
             // Delivered and deleted since it was listed, when somebody else's spool is looked at.
-            Err(SegmentError::Disk(error)) if error.source.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(SegmentError::Disk(error)) if error.source.kind() == std::io::ErrorKind::NotFound => return Ok(found),
             Err(SegmentError::Disk(error)) => return Err(error.into()),
-            Err(_) => return Ok(()), // recovery has reported it; it stays where it is
+            Err(_) => return Ok(found), // recovery has reported it if it is the last; otherwise the one behind it tells
         };
         let mut entry = SegmentEntry::new(segment.path.clone(), reader.header().epoch, None);
         entry.bytes = reader.file_len()?;
+        found.is_damaged = reader.header_damage().is_some();
         // Recovery has synced the last of these; a later one that explains is all that a deletion asks for.
         let head = reader.checkpoint()?;
         entry.explains = matches!(head, Head::Whole(_));
-        if entry.epoch == self.epoch
-            && !self.segments.values().any(|earlier| earlier.epoch == self.epoch)
-            && let Head::Whole(table) = &head
-        {
-            self.continuing = open_streams(table);
+        found.is_damaged |= matches!(head, Head::Damaged(_));
+        if let Head::Whole(table) = &head {
+            if entry.epoch == self.epoch && !self.segments.values().any(|earlier| earlier.epoch == self.epoch) {
+                self.continuing = open_streams(table);
+            }
+            let is_short = |(id, stream): (&StreamId, &Stream)| before.get(id).is_none_or(|end| *end < stream.end);
+            found.is_one_before_short = table.streams.iter().any(is_short);
+            *before = table.streams.iter().map(|(id, stream)| (*id, stream.end)).collect();
         }
         self.segments.insert(segment.number, entry);
-        recovery::for_each_frame(&mut reader, &mut |_, event| {
-            if let Event::Frame(found) = event
-                && matches!(found.header.kind, Kind::Data | Kind::Gap | Kind::End)
-            {
-                self.add_range(segment.number, &found.header);
+        let ending = recovery::for_each_frame(&mut reader, &mut |_, event| {
+            match event {
+                Event::Frame(found) if found.header.kind.takes_positions() => {
+                    self.add_range(segment.number, &found.header);
+                    let end = before.entry(found.header.stream).or_default();
+                    *end = found.header.end.max(*end);
+                }
+                Event::Frame(_) => {}
+                Event::Damaged { .. } => found.is_damaged = true,
             }
             Ok(true)
         })?;
-        Ok(())
+        found.is_finished = ending == Ending::Sealed;
+        Ok(found)
     }
+}
+
+/// What a segment shows when it is entered.
+#[derive(Clone, Copy, Debug, Default)]
+struct Found {
+    /// It is damaged in front of what was known to be on disk, or in its head.
+    is_damaged: bool,
+    /// It was begun on more than the one before it has.
+    is_one_before_short: bool,
+    /// It ends with SEAL.
+    is_finished: bool,
 }

@@ -4,6 +4,7 @@
 //! Its run is raised as for any other start, so that a receiver tells this process from whoever shipped that spool before. Nothing is written into
 //! it but that.
 
+use super::found::{self, Found};
 use super::{Spool, SpoolError, SpoolIndex};
 use crate::formats::lock_record::SpoolIdentity;
 use crate::formats::table::Table;
@@ -42,10 +43,11 @@ impl OlderSpool {
         owed_to: HashMap<u64, Vec<String>>,
         retain: Duration,
     ) -> Result<Self, SpoolError> {
-        super::remove_unfinished(directory)?;
-        let segments = recovery::segments_in(directory)?;
-        let mut standing = recovery::recover(&segments)?;
-        let index = SpoolIndex::of_segments(&segments, identity.epoch, owed_to)?;
+        let Found {
+            standing,
+            index,
+            damages,
+        } = found::find(directory, identity.epoch, owed_to)?;
         index.set_continuing(&standing.table);
         index.set_retain(retain);
         index.close();
@@ -53,7 +55,7 @@ impl OlderSpool {
             directory: directory.to_owned(),
             identity,
             index: Arc::new(index),
-            damages: std::mem::take(&mut standing.damages),
+            damages,
             table: standing.table,
             _lock: lock,
         })

@@ -495,5 +495,6 @@ fn since(moment: Instant) -> Duration {
 fn cursor_of(shipper: &Shipper) -> Result<Cursor, Ended> {
     let up_to = shipper.options.up_to.unwrap_or(u64::MAX);
     let destination = &shipper.options.destination;
-    Ok(Cursor::at_start(Arc::clone(&shipper.index), destination, up_to)?)
+    let (index, recorder) = (Arc::clone(&shipper.index), shipper.recorder.clone());
+    Ok(Cursor::at_start(index, destination, up_to, recorder)?)
 }
