@@ -23,14 +23,17 @@ use crate::formats::table::{ApplyError, Stream, StreamState, Table};
 use crate::ids::{OwnerId, SegmentId, StreamId};
 use crate::os::disk::{self, DiskError, at};
 use crate::seglog::reader::{Ending, FoundFrame, Head, Next, SegmentError, SegmentReader};
-use crate::seglog::recovery::{self, SegmentFile};
+use crate::seglog::recovery::{self, Event, SegmentFile};
 use crate::seglog::rewrite::{LostRange, NewSegment, attach_of};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 /// What the second name of a damaged segment ends with.
 pub const QUARANTINED: &str = ".quarantined";
+
+/// The number of the first segment of a log.
+const FIRST: u64 = 1;
 
 /// Lost ranges that are named in words.
 const NAMED: usize = 8;
@@ -145,15 +148,21 @@ impl Damaged {
                     places.push(words);
                 }
                 let before = recovery::recover(&segments[..place])?;
-                (before.table, before.last.is_some())
+                // Nothing was before the first segment of a log.
+                (before.table, before.last.is_some() || segments[place].number == FIRST)
             }
+        };
+        let after = table_after(&segments[place + 1..])?;
+        let (table, is_explained) = match &after {
+            Some(after) if !is_explained => (begun_on(&reader, after)?, true),
+            _ => (table, is_explained),
         };
         Ok(Self {
             decompressor: Decompressor::new().map_err(at("decompress", path))?,
             reader,
             table,
             is_explained,
-            after: table_after(&segments[place + 1..])?,
+            after,
             touched: HashMap::new(),
             broken: HashMap::new(),
             places,
@@ -374,8 +383,10 @@ impl Damaged {
         if self.lost.len() > NAMED {
             lost.push(format!("{} more", self.lost.len() - NAMED));
         }
-        let lost = if lost.is_empty() {
-            "no positions are missing".to_owned()
+        let lost = if lost.is_empty() && self.is_explained {
+            "no positions are known to be missing".to_owned()
+        } else if lost.is_empty() {
+            "what is missing is not known".to_owned()
         } else {
             format!("missing are {}", lost.join(", "))
         };
@@ -415,6 +426,29 @@ fn table_after(segments: &[SegmentFile]) -> Result<Option<Table>, SegmentError> 
         }
     }
     Ok(None)
+}
+
+/// What a segment was begun on that neither its own head nor those before it tell any more: what was held behind it, less what it has itself. `reader` stays
+/// where it is.
+fn begun_on(reader: &SegmentReader, after: &Table) -> Result<Table, SegmentError> {
+    let mut table = after.clone();
+    let mut own = SegmentReader::open_headless(reader.path(), reader.header())?;
+    own.checkpoint()?;
+    let mut met = HashSet::new();
+    recovery::for_each_frame(&mut own, &mut |_, event| {
+        if let Event::Frame(FoundFrame { header, .. }) = event
+            && header.stream != StreamId::NIL
+            && met.insert(header.stream)
+        {
+            if header.kind == Kind::Attach {
+                table.streams.remove(&header.stream); // it begins here
+            } else if let Some(stream) = table.streams.get_mut(&header.stream) {
+                (stream.end, stream.state) = (header.start, StreamState::Open);
+            }
+        }
+        Ok(true)
+    })?;
+    Ok(table)
 }
 
 /// The header of a segment whose own is lost, by that of its neighbour, as far as they are alike.

@@ -415,9 +415,10 @@ impl SegmentReader {
             if wanted >= READ_AHEAD {
                 return Ok(self.file.read_at(out, offset)?);
             }
-            let most = usize::try_from(self.limit.saturating_sub(offset))
+            let most = usize::try_from(self.end_of_file()?.saturating_sub(offset))
                 .unwrap_or(usize::MAX)
                 .min(READ_AHEAD);
+            self.ahead.clear(); // what could not be read is not what was read before
             self.ahead.resize(most, 0);
             let read = self.file.read_at(&mut self.ahead, offset)?;
             self.ahead.truncate(read);

@@ -8,8 +8,10 @@ use crate::formats::segment::LogRole;
 use crate::formats::table::Table;
 use crate::ids::{OwnerId, StreamId};
 use crate::seglog::batch::FrameBatch;
+use crate::seglog::quarantine::{self, Missing};
 use crate::seglog::reader::{Ending, Head, Next, SegmentReader};
 use crate::seglog::recovery::{self, Standing, recover, segments_in};
+use crate::seglog::rewrite::LostRange;
 use crate::seglog::writer::{AppendError, Durability, LogIdentity, SegmentLog};
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
@@ -309,4 +311,74 @@ fn reading_stops_at_the_limit_and_goes_on_when_it_grows() {
     assert!(matches!(reader.next_frame().unwrap(), Next::End(Ending::Open)));
     reader.set_limit(log.active().unwrap().accepted());
     assert!(matches!(reader.next_frame().unwrap(), Next::Frame(found) if found.header.start == 0));
+}
+
+/// A log whose first frame of data, known to be on disk, has a flipped bit; and the bytes of its segment.
+fn damaged() -> (Scene, Vec<u8>) {
+    let scene = Scene::new();
+    let mut log = scene.fresh();
+    log.append(&mut scene.attach()).unwrap();
+    let bad = log.active().unwrap().accepted();
+    log.append(&mut scene.data(0)).unwrap();
+    log.active().unwrap().sync().unwrap();
+    log.append(&mut scene.data(64)).unwrap();
+    flip(&scene.segment(1), bad + 100);
+    let bytes = std::fs::read(scene.segment(1)).unwrap();
+    (scene, bytes)
+}
+
+fn names(scene: &Scene) -> Vec<String> {
+    let entries = std::fs::read_dir(scene.dir.path()).unwrap();
+    let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+    let mut names: Vec<_> = entries.map(name).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_segment_that_is_set_aside_is_there_at_every_step_and_is_set_aside_once() {
+    let segment = crate::formats::segment::file_name(1);
+    let aside = format!("{segment}.quarantined");
+    // What an attempt leaves that is killed: nothing, a part of the new file, all of it, and the second name besides.
+    for killed_at in 0..4 {
+        let (scene, bytes) = damaged();
+        if killed_at > 0 {
+            let new = &bytes[..bytes.len() / (4 - killed_at)];
+            std::fs::write(scene.segment(1).with_extension("new"), new).unwrap();
+        }
+        if killed_at > 2 {
+            std::fs::hard_link(scene.segment(1), scene.dir.path().join(&aside)).unwrap();
+        }
+        let segments = segments_in(scene.dir.path()).unwrap();
+        assert_eq!(scene.recover().damaged.len(), 1);
+        let set_aside = quarantine::set_aside(&segments, 0, Missing::ForGood).unwrap();
+        let (stream, from, to) = (scene.stream, 0, 64);
+        assert_eq!(set_aside.lost, [LostRange { stream, from, to }]);
+        assert_eq!(names(&scene), [segment.clone(), aside.clone()]);
+        assert_eq!(std::fs::read(scene.dir.path().join(&aside)).unwrap(), bytes);
+        let standing = scene.recover();
+        assert_eq!((standing.damages, standing.damaged.len()), (vec![], 0));
+        assert_eq!(scene.end(&standing.table), 128);
+    }
+}
+
+#[test]
+fn what_may_come_again_is_asked_for_from_where_the_stream_breaks() {
+    let (scene, _) = damaged();
+    let segments = segments_in(scene.dir.path()).unwrap();
+    quarantine::set_aside(&segments, 0, Missing::MayComeAgain).unwrap();
+    assert_eq!(scene.end(&scene.recover().table), 0);
+}
+
+#[test]
+fn a_second_damaged_segment_of_that_number_takes_no_name_from_the_first() {
+    let (scene, bytes) = damaged();
+    let segments = segments_in(scene.dir.path()).unwrap();
+    quarantine::set_aside(&segments, 0, Missing::ForGood).unwrap();
+    flip(&scene.segment(1), 200);
+    quarantine::set_aside(&segments, 0, Missing::ForGood).unwrap();
+    let segment = crate::formats::segment::file_name(1);
+    let aside = [format!("{segment}.quarantined"), format!("{segment}.quarantined-2")];
+    assert_eq!(names(&scene), [segment, aside[0].clone(), aside[1].clone()]);
+    assert_eq!(std::fs::read(scene.dir.path().join(&aside[0])).unwrap(), bytes);
 }

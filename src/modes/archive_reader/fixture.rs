@@ -222,6 +222,11 @@ impl Fixture {
         self.log.roll_into(&directory).unwrap();
     }
 
+    /// Begins the first segment, on disk.
+    pub(crate) fn sync_first(&mut self) {
+        self.log.begin_segment().unwrap();
+    }
+
     /// Makes what was appended durable; the next frame says so.
     pub(crate) fn sync(&self) {
         self.log.active().unwrap().sync().unwrap();

@@ -31,6 +31,10 @@ mod walk;
 #[cfg(test)]
 pub(crate) mod fixture;
 #[cfg(test)]
+mod model;
+#[cfg(test)]
+mod rot;
+#[cfg(test)]
 mod tests;
 
 pub use complaints::Complaints;
