@@ -390,16 +390,24 @@ fn a_damaged_archive_is_gone_on_with_and_costs_what_is_damaged_alone() {
     scene.wait_stored();
     let status = scene.status_in(&scene.local_store()).unwrap();
     assert!(
-        status["faults"].to_string().contains("is damaged from byte"),
+        status["faults"].to_string().contains("was set aside as *.quarantined"),
         "{status}"
     );
+    assert_eq!(status["is_degraded"], true);
     local.terminate();
     local.succeed();
     let mut cat = words(&["cat", "--format", "raw"]);
     let archive = scene.archive(NAME);
     cat.push(archive.as_os_str());
     let found = scene.run("cat", &cat);
-    assert_eq!(found.code, Some(4), "{}", found.words);
+    assert_eq!(found.code, Some(0), "{}", found.words);
+    assert!(found.words.contains("damaged in the archive"), "{}", found.words);
+    let aside = format!("{}.quarantined", segment.display());
+    assert!(
+        std::fs::read(aside).unwrap()[..]
+            .windows(6)
+            .any(|bytes| bytes == b"damage")
+    );
     let rest = [more, last].concat();
     assert!(
         found.output.ends_with(&rest),
