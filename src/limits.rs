@@ -43,6 +43,12 @@ pub const PRODUCER_MAX: usize = 64;
 /// Bytes of raw data that may be on their way to a destination without acknowledgement.
 pub const WINDOW_BYTES: u64 = 8 << 20;
 
+/// Longest HELLO that is read, in bytes.
+pub const HELLO_MAX: usize = 1024;
+
+/// Connections of which a receiver does not know yet who they are. When one more comes, the oldest of them gives way.
+pub const HANDSHAKES_MAX: usize = 64;
+
 /// Connections that a receiver serves at once.
 pub const CONNECTIONS_MAX: usize = 256;
 
@@ -88,6 +94,7 @@ const _: () = {
         FOLLOWED_MAX < hog_ring::limits::WRITERS_MAX,
         "each followed name has a ring"
     );
+    assert!(HELLO_MAX >= 4 * GROUP_MAX, "HELLO has a group, and some numbers");
     assert!(WINDOW_BYTES >= 2 * FRAME_BODY_MAX as u64);
     assert!(SEGMENT_BYTES >= 2 * APPEND_MAX as u64);
     assert!(

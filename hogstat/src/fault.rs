@@ -89,22 +89,38 @@ impl Stat {
         what: &str,
         now: i64,
     ) -> Result<(), Error> {
-        let (object, what) = (cut(object), cut(what));
+        self.record_faults(session, kind, object, what, 1, now)
+    }
+
+    /// The same for what happened `times` times.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn record_faults(
+        &mut self,
+        session: SessionId,
+        kind: FaultKind,
+        object: &str,
+        what: &str,
+        times: u64,
+        now: i64,
+    ) -> Result<(), Error> {
+        let (object, what, times) = (cut(object), cut(what), Word(times.max(1)));
         self.write(|db| {
             let counted = db
                 .prepare_cached(
-                    "UPDATE faults SET count = count + 1, last = max(last, ?5)
+                    "UPDATE faults SET count = count + ?6, last = max(last, ?5)
                       WHERE id = (SELECT id FROM faults WHERE session = ?1 AND kind = ?2 AND object = ?3 AND what = ?4
                                   ORDER BY id DESC LIMIT 1)",
                 )?
-                .execute(params![session.0, kind, object, what, now])?;
+                .execute(params![session.0, kind, object, what, now, times])?;
             if counted > 0 {
                 return Ok(());
             }
             db.prepare_cached(
-                "INSERT INTO faults (session, kind, object, what, time, last) VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
+                "INSERT INTO faults (session, kind, object, what, time, last, count) VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)",
             )?
-            .execute(params![session.0, kind, object, what, now])?;
+            .execute(params![session.0, kind, object, what, now, times])?;
             forget_oldest(db, "DELETE FROM faults WHERE id <= ?1")
         })
     }

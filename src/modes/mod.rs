@@ -12,6 +12,7 @@ pub mod gc;
 pub mod heartbeat;
 pub mod local;
 pub mod preflight;
+pub mod rarely;
 pub mod recorder;
 pub mod recover;
 pub mod service;

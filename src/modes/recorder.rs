@@ -50,7 +50,7 @@ enum Note {
         group: String,
         sender: Uuid,
     },
-    Fault(FaultKind, String, String),
+    Fault(FaultKind, String, String, u64),
 }
 
 /// Takes what is to be recorded. Clones feed the same thread.
@@ -152,11 +152,16 @@ impl Recorder {
 
     /// The same of any kind. After a loss, and once a worker is given up, this process is degraded.
     pub fn note_fault(&self, kind: FaultKind, object: &str, what: &str) {
+        self.note_faults(kind, object, what, 1);
+    }
+
+    /// The same of what came `times` times.
+    pub fn note_faults(&self, kind: FaultKind, object: &str, what: &str, times: u64) {
         if matches!(kind, FaultKind::Loss | FaultKind::GivenUp) {
             self.degraded.store(true, Ordering::Relaxed); // a flag alone: no data hangs on it
         }
         if self.notes.len() < FAULTS_WAITING_MAX {
-            self.note(Note::Fault(kind, object.to_owned(), what.to_owned()));
+            self.note(Note::Fault(kind, object.to_owned(), what.to_owned(), times));
         }
     }
 
@@ -300,7 +305,7 @@ impl<'a> Writer<'a> {
                 group,
                 sender,
             } => stat.record_connection(session, remote, *port, group, *sender, now),
-            Note::Fault(kind, object, what) => stat.record_fault(session, *kind, object, what, now),
+            Note::Fault(kind, object, what, times) => stat.record_faults(session, *kind, object, what, *times, now),
         }
     }
 

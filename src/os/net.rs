@@ -5,7 +5,7 @@
 
 use crate::formats::frame::{FrameError, FrameHeader, HEADER_LEN};
 use crate::ids::SegmentId;
-use crate::limits::{HANDSHAKE_MAX, SILENCE_MAX};
+use crate::limits::{FRAME_BODY_MAX, HANDSHAKE_MAX, HELLO_MAX, SILENCE_MAX};
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
@@ -33,6 +33,14 @@ pub enum NetError {
     /// It sends or takes, but too slowly.
     #[error("the peer took more than {} s for one frame", .0.as_secs())]
     Slow(Duration),
+    /// Its body is longer than any that may come here.
+    #[error("a frame of {found} bytes came where none is longer than {most}")]
+    Long {
+        /// The length.
+        found: usize,
+        /// The longest.
+        most: usize,
+    },
     /// This process is ending.
     #[error("stopped")]
     Stopped,
@@ -104,8 +112,10 @@ pub struct FrameReader {
     to: usize,
 }
 
-/// Bytes taken from the kernel at once.
+/// Bytes taken from the kernel at once, and for what a body grows ahead of what has come of it.
 const READ_BYTES: usize = 256 * 1024;
+/// The same of a peer that has not said who it is.
+const READ_BYTES_FIRST: usize = 4 * 1024;
 
 impl FrameReader {
     /// Over a prepared socket.
@@ -113,7 +123,7 @@ impl FrameReader {
     pub fn new(stream: TcpStream) -> Self {
         Self {
             stream,
-            buffer: vec![0; READ_BYTES],
+            buffer: vec![0; READ_BYTES_FIRST],
             from: 0,
             to: 0,
         }
@@ -135,12 +145,23 @@ impl FrameReader {
             silent_since: Instant::now(),
             began: None,
         };
+        if patience.body_bytes > READ_BYTES_FIRST && self.buffer.len() < READ_BYTES {
+            self.buffer.resize(READ_BYTES, 0);
+        }
         let mut bytes = [0; HEADER_LEN];
         self.fill(&mut bytes, &mut wait, NetError::Closed)?;
         let header = FrameHeader::open(&bytes, WIRE_SALT)?;
+        let (found, most) = (header.body_len as usize, patience.body_bytes);
+        if found > most {
+            return Err(NetError::Long { found, most });
+        }
         let from = body.len();
-        body.resize(from + header.body_len as usize, 0);
-        self.fill(&mut body[from..], &mut wait, NetError::Torn)?;
+        // Memory is taken as bytes come, not for what a header claims.
+        while body.len() < from + found {
+            let at = body.len();
+            body.resize((at + READ_BYTES).min(from + found), 0);
+            self.fill(&mut body[at..], &mut wait, NetError::Torn)?;
+        }
         header.check_body(&body[from..])?;
         Ok(header)
     }
@@ -196,15 +217,28 @@ pub struct Patience {
     pub silence: Duration,
     /// For a whole frame, from its first byte on.
     pub frame: Duration,
+    /// How long its body may be.
+    pub body_bytes: usize,
 }
 
 impl Patience {
-    /// For HELLO and WELCOME: whoever is slow there keeps a place from others.
+    /// For HELLO: whoever is slow there keeps a place from others.
     #[must_use]
-    pub fn of_handshake() -> Self {
+    pub fn of_hello() -> Self {
         Self {
             silence: HANDSHAKE_MAX,
             frame: HANDSHAKE_MAX,
+            body_bytes: HELLO_MAX,
+        }
+    }
+
+    /// For each frame of WELCOME.
+    #[must_use]
+    pub fn of_welcome() -> Self {
+        Self {
+            silence: HANDSHAKE_MAX,
+            frame: HANDSHAKE_MAX,
+            body_bytes: FRAME_BODY_MAX,
         }
     }
 
@@ -214,6 +248,7 @@ impl Patience {
         Self {
             silence: SILENCE_MAX,
             frame: 20 * SILENCE_MAX,
+            body_bytes: FRAME_BODY_MAX,
         }
     }
 }

@@ -196,6 +196,10 @@ impl Archive {
     }
 
     fn enter_sender(&mut self, hello: &Hello, now: u64) -> Result<(), AppendError> {
+        // Senders are remembered for ever, and anybody may call himself one.
+        if !self.log.table().senders.contains_key(&hello.sender) && self.is_large() {
+            return Err(AppendError::Full("it remembers as many streams and senders as it can"));
+        }
         let sender = Sender {
             epoch: hello.epoch,
             start_id: hello.start_id,
@@ -225,12 +229,7 @@ impl Archive {
                     .iter()
                     .any(|(id, definition)| stream.definitions.get(id) != Some(definition))
         });
-        if known.is_none()
-            && self
-                .log
-                .active()
-                .is_some_and(|active| active.checkpoint_end > CHECKPOINT_LARGE)
-        {
+        if known.is_none() && self.is_large() {
             return Err(AppendError::Unfit(ApplyError::TooMany(header.stream)));
         }
         if news {
@@ -251,6 +250,12 @@ impl Archive {
             .streams
             .get(&header.stream)
             .map_or(header.start, |stream| stream.end))
+    }
+
+    /// Whether the last checkpoint was so long that nothing may be added to the next.
+    fn is_large(&self) -> bool {
+        let active = self.log.active();
+        active.is_some_and(|active| active.checkpoint_end > CHECKPOINT_LARGE)
     }
 
     /// Appends frames that were judged to carry their streams on.

@@ -20,7 +20,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use thiserror::Error;
-use tracing::{error, info};
+use tracing::error;
 
 /// Why a connection ended, other than that the sender closed it.
 #[derive(Debug, Error)]
@@ -56,6 +56,9 @@ pub enum ConnectionError {
     /// It could not be stored.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The sender is not served, and was told why.
+    #[error("refused: {}", .0.words)]
+    Refused(Refuse),
 }
 
 /// The name of lock files, one of which lies where the directories of groups do.
@@ -71,30 +74,33 @@ pub fn refuse(stream: &TcpStream, code: RefuseCode, words: &str) {
     let _ = net::send_frame(stream, &FrameHeader::plain(Kind::Refuse, &body), &body); // it may be gone already
 }
 
-/// A connection that is served.
-pub struct Connection {
+/// Who has connected, and has yet to be heard.
+pub(super) struct Caller {
+    stream: TcpStream,
     reader: FrameReader,
-    serving: Serving,
-    writer: Option<JoinHandle<()>>,
-    stop: Stop,
+    remote: SocketAddr,
+    token: u64,
 }
 
-impl Connection {
-    /// Reads HELLO and answers it. `None` when the sender was refused.
+impl Caller {
+    /// Over a prepared socket. `token` is what the connection is called here.
+    pub(super) fn new(stream: TcpStream, remote: SocketAddr, token: u64) -> io::Result<Self> {
+        let reader = FrameReader::new(stream.try_clone()?);
+        Ok(Self {
+            stream,
+            reader,
+            remote,
+            token,
+        })
+    }
+
+    /// Reads HELLO. `None` when nothing came.
     ///
     /// # Errors
-    /// When the peer does not speak the protocol or goes away.
-    pub fn greet(
-        stream: TcpStream,
-        remote: SocketAddr,
-        token: u64,
-        groups: &Groups,
-        recorder: &Recorder,
-        stop: &Stop,
-    ) -> Result<Option<Self>, ConnectionError> {
-        let mut reader = FrameReader::new(stream.try_clone()?);
+    /// When the peer does not speak the protocol, goes away, or names what is not served here, which it is told.
+    pub(super) fn hello(&mut self, stop: &Stop) -> Result<Option<Hello>, ConnectionError> {
         let mut body = Vec::new();
-        let header = match reader.read(&mut body, Patience::of_handshake(), &|| stop.is_set()) {
+        let header = match self.reader.read(&mut body, Patience::of_hello(), &|| stop.is_set()) {
             Err(NetError::Closed) => return Ok(None), // a probe of the port
             other => other?,
         };
@@ -110,52 +116,72 @@ impl Connection {
                 "this receiver speaks version {} of the protocol, the sender version {version}",
                 wire::VERSION
             );
-            info!("connection from {remote}: refused: {words}");
-            refuse(&stream, RefuseCode::Version, &words);
-            return Ok(None);
+            return Err(self.refuse(RefuseCode::Version, words));
         };
         if !hog_ring::is_group_name(&hello.group) || hello.group == LOCK {
-            info!("connection from {remote}: refused: it names a group {:?}", hello.group);
-            refuse(&stream, RefuseCode::Group, "no group can be called that here");
-            return Ok(None);
+            return Err(self.refuse(RefuseCode::Group, "no group can be called that here".to_owned()));
         }
-        let group = match groups.get(&hello.group) {
-            Ok(group) => group,
-            Err(words) => {
-                refuse(&stream, RefuseCode::Storage, &words);
-                return Err(io::Error::other(format!("group {} cannot be stored: {words}", hello.group)).into());
-            }
-        };
+        Ok(Some(hello))
+    }
+
+    /// Tells the peer why it is not served.
+    pub(super) fn refuse(&self, code: RefuseCode, words: String) -> ConnectionError {
+        refuse(&self.stream, code, &words);
+        ConnectionError::Refused(Refuse { code, words })
+    }
+
+    /// Answers `hello`.
+    ///
+    /// # Errors
+    /// When the sender is refused, or goes away.
+    pub(super) fn welcome(
+        self,
+        hello: &Hello,
+        groups: &Groups,
+        recorder: &Recorder,
+        stop: &Stop,
+    ) -> Result<Connection, ConnectionError> {
+        let group = groups.get(&hello.group).map_err(|words| {
+            let words = format!("group {} cannot be stored: {words}", hello.group);
+            self.refuse(RefuseCode::Storage, words)
+        })?;
         let acks = Arc::new(AckBox::default());
-        let line = Box::new(stream.try_clone()?);
-        let (serving, welcome) = match Serving::begin(group, &hello, token, &acks, line)? {
-            Ok(begun) => begun,
-            Err(refusal) => {
-                info!("group {}: {remote} is refused: {}", hello.group, refusal.words);
-                refuse(&stream, refusal.code, &refusal.words);
-                return Ok(None);
-            }
-        };
-        info!(
-            "group {}: {remote} ships as run {} of sender {}",
-            hello.group, hello.epoch, hello.sender
-        );
-        recorder.connection(remote, &hello.group, hello.sender.0);
-        let mut connection = Self {
-            reader,
+        let line = Box::new(self.stream.try_clone()?);
+        let (serving, welcome) = Serving::begin(group, hello, self.token, &acks, line)?
+            .map_err(|refuse| self.refuse(refuse.code, format!("group {}: {}", hello.group, refuse.words)))?;
+        groups.complaints.welcomed(|| {
+            format!(
+                "group {}: {} ships as run {} of sender {}",
+                hello.group, self.remote, hello.epoch, hello.sender
+            )
+        });
+        recorder.connection(self.remote, &hello.group, hello.sender.0);
+        let mut connection = Connection {
+            reader: self.reader,
             serving,
             writer: None,
             stop: stop.clone(),
         };
+        let stream = self.stream;
         stream.send(&welcome)?;
         let recorder = recorder.clone();
         let writer = std::thread::Builder::new()
-            .name(format!("ack {token}"))
+            .name(format!("ack {}", self.token))
             .spawn(move || acknowledge(&acks, &stream, &recorder))?;
         connection.writer = Some(writer);
-        Ok(Some(connection))
+        Ok(connection)
     }
+}
 
+/// A connection that is served.
+pub struct Connection {
+    reader: FrameReader,
+    serving: Serving,
+    writer: Option<JoinHandle<()>>,
+    stop: Stop,
+}
+
+impl Connection {
     /// Serves the connection until it ends.
     ///
     /// # Errors

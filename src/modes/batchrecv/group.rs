@@ -12,6 +12,7 @@ use crate::formats::table::ApplyError;
 use crate::formats::wire::{Held, Hello, Refuse, RefuseCode};
 use crate::ids::{OwnerId, StreamId};
 use crate::modes::batchrecv::acks::AckBox;
+use crate::modes::rarely::Rarely;
 use crate::modes::recorder::Recorder;
 use crate::modes::stop::Stop;
 use crate::modes::supervise::{Post, provoke};
@@ -27,6 +28,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tracing::{error, info, warn};
 
+/// So many FORGETs of streams that did not end are worth a line each, in a minute.
+const FORGOTTEN_MOST: u64 = 100;
 /// How often the date is looked at, and a stop is noticed.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -44,6 +47,7 @@ pub struct GroupStore {
     state: Mutex<State>,
     work: Condvar,
     recorder: Recorder,
+    rarely: Rarely,
 }
 
 struct State {
@@ -103,6 +107,7 @@ impl GroupStore {
             state: Mutex::new(state),
             work: Condvar::new(),
             recorder,
+            rarely: Rarely::default(),
         })
     }
 
@@ -244,12 +249,24 @@ impl GroupStore {
             return Err(StoreError::Fenced);
         };
         let unfinished = state.archive.forget(sender, streams);
-        for (stream, position) in self.noting_failure(unfinished)? {
+        let unfinished = self.noting_failure(unfinished)?;
+        if let Some((stream, position)) = unfinished.first() {
+            // One frame may name thousands, and who sends it may be anybody.
+            let others = match unfinished.len() - 1 {
+                0 => String::new(),
+                others => format!("; and the same of {others} others"),
+            };
             let words = format!(
-                "its sender has nothing left of it, and no END came: whatever it had from position {position} on is lost"
+                "its sender has nothing left of it, and no END came: whatever it had from position {position} on is lost{others}"
             );
-            warn!("group {}: stream {stream}: {words}", self.name);
-            self.recorder.loss(&format!("stream {stream}"), &words);
+            let now = clock::moment();
+            for (kind, times) in self.rarely.due(now) {
+                warn!("group {}: {times} more streams were {kind}", self.name);
+            }
+            if self.rarely.is_to_be_said("forgotten without END", FORGOTTEN_MOST, now) {
+                warn!("group {}: stream {stream}: {words}", self.name);
+                self.recorder.loss(&format!("stream {stream}"), &words);
+            }
         }
         self.work.notify_one();
         Ok(())

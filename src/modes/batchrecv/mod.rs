@@ -4,6 +4,7 @@
 //! appended before a sync that succeeded ([`group`]).
 
 pub mod acks;
+mod complaints;
 pub mod connection;
 mod gate;
 pub mod group;
@@ -22,6 +23,7 @@ use crate::os::lock::DirectoryLock;
 use crate::os::net;
 use crate::os::process;
 use crate::stages::archive::ArchivePattern;
+use complaints::Complaints;
 use gate::Gate;
 use group::GroupStore;
 use hogstat::Role;
@@ -52,6 +54,7 @@ pub struct Groups {
     recorder: Recorder,
     stop: Stop,
     supervisor: Supervisor,
+    complaints: Complaints,
 }
 
 /// The place of a group. Opening an archive may take long, and holds up nobody but those who want the same.
@@ -69,6 +72,18 @@ impl Groups {
         }
         let slot = Arc::clone(by_name.entry(name.to_owned()).or_default());
         drop(by_name);
+        let opened = self.open(name, &slot);
+        if opened.is_err() {
+            // A name that nothing was stored under takes no place, unless somebody else is trying just now.
+            let mut by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
+            if Arc::strong_count(&slot) == 2 {
+                by_name.remove(name);
+            }
+        }
+        opened
+    }
+
+    fn open(&self, name: &str, slot: &GroupSlot) -> Result<Arc<GroupStore>, String> {
         let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(group) = &*slot {
             return Ok(Arc::clone(group));
@@ -135,6 +150,7 @@ pub fn run(options: &BatchrecvOptions) -> Result<ExitStatus, Failure> {
         recorder: recorder.clone(),
         stop: stop.clone(),
         supervisor: supervisor.clone(),
+        complaints: Complaints::new(&recorder),
     });
     let gate = Gate::new(listener, &groups, &recorder, &stop).map_err(|error| Failure::of(&error))?;
     let accepting = Job::new("accept", &stop, move |post| {
@@ -155,9 +171,11 @@ pub fn run(options: &BatchrecvOptions) -> Result<ExitStatus, Failure> {
         if supervisor.tend() {
             stop.set();
         }
+        groups.complaints.tend();
     }
     supervisor.end(Instant::now() + END_WITHIN);
     finish(&groups);
+    groups.complaints.end();
     let degraded = !supervisor.given_up().is_empty();
     recorder_stop.set();
     supervisor.end(Instant::now() + RECORDED_WITHIN);

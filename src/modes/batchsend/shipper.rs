@@ -26,7 +26,7 @@ use crate::stages::spool::{SpoolIndex, Watch};
 use connection::Connection;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use hog_ring::mutant;
-use hogstat::SenderStatus;
+use hogstat::{FaultKind, SenderStatus};
 use std::net::{Shutdown, TcpStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -35,6 +35,8 @@ use std::time::Duration;
 use thiserror::Error;
 use tracing::{info, warn};
 
+/// So many frames of the receiver may wait to be heard: each may have a MiB.
+const SAID_WAITING: usize = 16;
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
@@ -146,6 +148,8 @@ pub struct Shipper {
     /// Told when the receiver refuses this sender for good.
     on_fatal: Sender<Refused>,
     was_refused: AtomicBool,
+    /// What is called a receiver here broke the rules of the protocol, and has acknowledged nothing since.
+    breaks_rules: AtomicBool,
     /// With which what this does counts.
     pass: Pass,
     call: Arc<Call>,
@@ -191,6 +195,7 @@ impl Shipper {
             stop,
             on_fatal,
             was_refused: AtomicBool::new(false),
+            breaks_rules: AtomicBool::new(false),
             pass: Pass::default(),
             call: Arc::default(),
         }
@@ -238,16 +243,22 @@ impl Shipper {
         while !self.stop.is_set() && !self.is_done() && self.are_those_before_done() {
             let (mut welcomed, mut progress) = (false, false);
             let ended = self.connect_and_ship(&mut welcomed, &mut progress);
-            if welcomed {
-                said_down = false;
-            }
             if progress {
                 pause = PAUSE_MIN;
+                self.breaks_rules.store(false, Ordering::Relaxed);
             }
             let ended = match ended {
                 Ok(()) | Err(Ended::OlderFirst) => break,
                 Err(ended) => ended,
             };
+            // What welcomes us and then breaks the rules, again and again, is reported once.
+            if welcomed && !self.breaks_rules.load(Ordering::Relaxed) {
+                said_down = false;
+            }
+            if let Ended::Protocol(words) = &ended {
+                self.breaks_rules.store(true, Ordering::Relaxed);
+                self.recorder.note_fault(FaultKind::Peer, &destination, words);
+            }
             if let Ended::Refused(refuse) = &ended
                 && refuse.code.is_final()
             {
@@ -307,13 +318,12 @@ impl Shipper {
         let (mut reader, heard) = (FrameReader::new(stream.try_clone()?), stream.try_clone()?);
         let ship = self.read_welcome(&mut reader)?;
         *welcomed = true;
-        info!(
-            "group {}: connected to {}",
-            self.options.group, self.options.destination
-        );
-        self.recorder
-            .sender_state(&self.options.group, &self.options.destination, SenderStatus::Started);
-        let (said, hears) = bounded(256);
+        if !self.breaks_rules.load(Ordering::Relaxed) {
+            let (group, destination) = (&self.options.group, &self.options.destination);
+            info!("group {group}: connected to {destination}");
+            self.recorder.sender_state(group, destination, SenderStatus::Started);
+        }
+        let (said, hears) = bounded(SAID_WAITING);
         let stop = self.stop.of_others();
         let listener = std::thread::Builder::new().name("listener".into()).spawn(move || {
             listen(reader, &said, &stop);
@@ -342,7 +352,7 @@ impl Shipper {
             if clock::moment().saturating_duration_since(began) > WELCOME_MAX {
                 return Err(NetError::Slow(WELCOME_MAX).into());
             }
-            let header = reader.read(&mut body, Patience::of_handshake(), &|| self.stop.is_set())?;
+            let header = reader.read(&mut body, Patience::of_welcome(), &|| self.stop.is_set())?;
             if let Some(ship) = welcome.take(&header, &body)? {
                 return Ok(ship);
             }

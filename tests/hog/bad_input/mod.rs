@@ -3,7 +3,9 @@
 
 mod command_line;
 mod enemies;
+mod floods;
 mod mounts;
 mod peers;
 mod places;
+mod pretenders;
 mod rings;

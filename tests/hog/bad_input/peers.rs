@@ -1,4 +1,4 @@
-//! Peers that do not speak the protocol: each is reported once, none keeps others from being served, none makes anything.
+//! Peers that do not speak the protocol: each kind is reported once, none keeps others from being served, none makes anything.
 
 use crate::scene::{GROUP, Scene, wait_until};
 use hog::formats::frame::{FrameHeader, Kind};
@@ -13,9 +13,8 @@ use std::time::Duration;
 
 /// As many come at once.
 const PEERS: usize = 60;
-/// The most memory that the receiver may have taken then, in KiB: some 1.3 MiB for each, the batches of one sender that is served, and the
-/// program.
-const PEAK_KIB_MAX: u64 = 300 << 10;
+/// The most memory that the receiver may have taken then, in KiB: for some KiB each, the batches of one sender that is served, and the program.
+const PEAK_KIB_MAX: u64 = 100 << 10;
 
 /// What the peers send before they wait.
 fn nonsense(scene: &Scene) -> Vec<Vec<u8>> {
@@ -51,7 +50,7 @@ fn nonsense(scene: &Scene) -> Vec<Vec<u8>> {
 }
 
 /// A HELLO for `group`, of a sender that nobody knows: its identity, and the frame.
-fn hello(group: &str) -> (OwnerId, Vec<u8>) {
+pub(super) fn hello(group: &str) -> (OwnerId, Vec<u8>) {
     let sender = OwnerId::random();
     let body = Hello {
         sender,
@@ -68,7 +67,7 @@ fn hello(group: &str) -> (OwnerId, Vec<u8>) {
 }
 
 /// Sends as much of `bytes` as the receiver takes.
-fn send(address: &str, bytes: &[u8]) -> TcpStream {
+pub(super) fn send(address: &str, bytes: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
     let _ = stream.write_all(bytes); // it may have closed already
@@ -76,7 +75,7 @@ fn send(address: &str, bytes: &[u8]) -> TcpStream {
 }
 
 /// Whether the receiver has closed this connection.
-fn is_closed(stream: &mut TcpStream) -> bool {
+pub(super) fn is_closed(stream: &mut TcpStream) -> bool {
     let mut bytes = [0; 256];
     match stream.read(&mut bytes) {
         Ok(read) => read == 0,
@@ -88,7 +87,7 @@ fn is_closed(stream: &mut TcpStream) -> bool {
 }
 
 #[test]
-fn sixty_peers_that_do_not_speak_the_protocol_are_each_reported_once_and_hold_up_nobody() {
+fn of_sixty_peers_that_do_not_speak_the_protocol_each_kind_is_reported_once_and_they_hold_up_nobody() {
     let scene = Scene::new();
     let bytes = scene.lines(1 << 20);
     let mut receiver = scene.receiver("recv");
@@ -107,21 +106,16 @@ fn sixty_peers_that_do_not_speak_the_protocol_are_each_reported_once_and_hold_up
     for peer in &mut peers {
         wait_until("the receiver gives a peer up", || is_closed(peer));
     }
-    let reports = |words: &str, address: &SocketAddr| {
-        words
-            .lines()
-            .filter(|line| line.contains(&format!(" {address}: ")))
-            .count()
-    };
-    for address in &addresses {
-        wait_until("a peer is reported", || {
-            reports(&receiver.process().words(), address) > 0
-        });
-    }
+    // Silent, of another protocol, of another version of ours.
+    let kinds = 3;
+    wait_until("each kind is reported", || {
+        receiver.process().words().matches("connection from").count() >= kinds
+    });
     let words = receiver.process().words();
-    for address in &addresses {
-        assert_eq!(reports(&words, address), 1, "{address}: {words}");
-    }
+    assert_eq!(words.matches("connection from").count(), kinds, "{words}");
+    let addresses = addresses.iter().map(ToString::to_string);
+    let reported = addresses.filter(|address| words.contains(&format!(" {address}: ")));
+    assert_eq!(reported.count(), kinds, "{words}");
     assert!(!words.contains("panicked") && receiver.process().is_running());
     let peak = receiver.process().peak_kib();
     assert!(peak < PEAK_KIB_MAX, "{peak} KiB");
@@ -149,12 +143,11 @@ fn a_sender_of_what_no_sender_sends_is_cut_off_and_stores_nothing() {
     ];
     for bytes in after_hello {
         let mut peer = send(&receiver.address, &[hello(GROUP).1, bytes].concat());
-        let address = peer.local_addr().unwrap();
         wait_until("it is cut off", || is_closed(&mut peer));
-        wait_until("it is reported", || {
-            receiver.process().words().contains(&format!(" {address}: "))
-        });
     }
+    wait_until("each kind is reported", || {
+        receiver.process().words().matches("connection from").count() == 3
+    });
     let (streams, total) = scene.verify(&receiver.archive);
     assert!(streams.is_empty() && total["records"] == 0, "{streams:?}");
     assert!(receiver.process().is_running());
