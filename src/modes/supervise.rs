@@ -43,6 +43,9 @@ pub struct Supervision {
     pub on_failed: OnWorkerFailed,
 }
 
+/// So many threads of one worker may hang before no more are started: on a disk that never answers each would. The service's watchdog is not fed then.
+const HANGING_MAX: usize = 8;
+
 /// A gap between two looks that the supervisor itself has to answer for: this process was stopped, or its machine was. Nobody is blamed for it.
 const OWN_GAP: Duration = Duration::from_secs(2);
 
@@ -117,6 +120,8 @@ struct Worker {
     fence: Arc<Fence>,
     restarts: Restarts,
     phase: Phase,
+    /// Those that were relieved, and may hang still.
+    hanging: Vec<Thread>,
     /// Raised while it moves, pauses, or is not wanted any more: what the watchdog hears.
     well: Arc<AtomicU64>,
 }
@@ -131,8 +136,11 @@ enum Phase {
     GivenUp,
 }
 
+/// A thread of a worker, and how it ended.
+type Thread = JoinHandle<Result<(), (Failure, String)>>;
+
 struct Running {
-    thread: JoinHandle<Result<(), (Failure, String)>>,
+    thread: Thread,
     began: Instant,
     /// Counts its moves.
     moves: Arc<AtomicU64>,
@@ -161,6 +169,7 @@ impl Supervisor {
         let worker = Worker {
             restarts: Restarts::new(self.supervision.limit),
             phase: Phase::Running(run(&job, fence.pass(), Instant::now())?),
+            hanging: Vec::new(),
             well: Arc::default(),
             job,
             fence,
@@ -272,10 +281,14 @@ impl Worker {
                 }
             }
             Phase::Pausing(until) => {
-                self.well.fetch_add(1, Ordering::Relaxed);
+                self.hanging.retain(|thread| !thread.is_finished());
+                let may_start = self.hanging.len() < HANGING_MAX;
+                if may_start {
+                    self.well.fetch_add(1, Ordering::Relaxed);
+                }
                 if self.job.stop.is_set() {
                     self.phase = Phase::Done;
-                } else if now >= *until {
+                } else if may_start && now >= *until {
                     self.start_anew(supervisor, now);
                 }
             }
@@ -292,7 +305,9 @@ impl Worker {
         }
         (self.job.on_relieved)();
         let words = format!("did not move for {} s", supervisor.supervision.stall_timeout.as_secs());
-        self.phase = Phase::Done; // its thread is left behind
+        if let Phase::Running(running) = std::mem::replace(&mut self.phase, Phase::Done) {
+            self.hanging.push(running.thread);
+        }
         self.failed(supervisor, Failure::Stall, &words, now, still);
     }
 

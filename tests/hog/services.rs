@@ -229,22 +229,55 @@ impl Drop for Hold {
 }
 
 #[test]
-fn of_a_sender_whose_drainer_hangs_nobody_hears_that_all_is_well() {
+fn of_a_sender_one_of_whose_workers_hangs_nobody_hears_that_all_is_well() {
+    for worker in ["drain web", "sync", "ship web to 127"] {
+        let scene = Scene::new();
+        let owned = sender_arguments(&scene, "127.0.0.1:9");
+        let arguments: Vec<_> = owned.iter().map(AsRef::<OsStr>::as_ref).collect();
+        let (mut manager, sender) = Manager::starts(&scene, "batchsend", &arguments);
+        manager.hears("READY=1", 1);
+        manager.hears("WATCHDOG=1", 2);
+        let Some(hold) = Hold::thread(&scene, &sender, worker) else {
+            return;
+        };
+        wait_until("the sender says which worker does not move", || {
+            manager.listen();
+            let words = sender.words();
+            words
+                .lines()
+                .any(|line| line.contains(worker) && line.contains("did not move for"))
+        });
+        let before = manager.count("WATCHDOG=1");
+        drop(hold);
+        manager.hears("WATCHDOG=1", 2);
+        assert!(before < manager.count("WATCHDOG=1"));
+    }
+}
+
+/// Held within a system call, as a disk that does not answer holds it.
+#[test]
+fn a_drainer_that_hangs_in_the_kernel_is_replaced_and_lets_its_successor_be_when_it_comes_back() {
     let scene = Scene::new();
-    let owned = sender_arguments(&scene, "127.0.0.1:9");
-    let arguments: Vec<_> = owned.iter().map(AsRef::<OsStr>::as_ref).collect();
-    let (mut manager, sender) = Manager::starts(&scene, "batchsend", &arguments);
-    manager.hears("READY=1", 1);
-    manager.hears("WATCHDOG=1", 2);
+    let receiver = scene.receiver("recv");
+    let sender = scene.sender_with(&[GROUP], &[&receiver.address], &["--stall-timeout", "1s"]);
+    let mut all = scene.lines(1 << 20);
+    scene.log(&[&scene.file("before.log", &all)]);
+    scene.wait_acked();
     let Some(hold) = Hold::thread(&scene, &sender, &format!("drain {GROUP}")) else {
         return;
     };
-    wait_until("the sender says which worker does not move", || {
-        manager.listen();
-        sender.words().contains("drain web did not move")
-    });
-    let before = manager.count("WATCHDOG=1");
+    let during = scene.lines(4 << 20);
+    scene.log(&[&scene.file("during.log", &during)]);
+    scene.wait_acked();
+    assert!(
+        sender.words().contains("drain web is started anew"),
+        "{}",
+        sender.words()
+    );
     drop(hold);
-    manager.hears("WATCHDOG=1", 2);
-    assert!(before < manager.count("WATCHDOG=1"));
+    let after = scene.lines(1 << 20);
+    scene.log(&[&scene.file("after.log", &after)]);
+    scene.wait_acked();
+    all.extend([during, after].concat());
+    scene.assert_arrived(&receiver, &all);
 }

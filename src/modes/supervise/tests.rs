@@ -121,6 +121,49 @@ fn a_worker_that_does_not_move_is_relieved_and_what_it_does_later_fails() {
 }
 
 #[test]
+fn of_a_worker_whose_threads_all_hang_no_more_are_started_than_a_few_until_one_ends() {
+    let (supervisor, stop) = supervisor(Supervision {
+        limit: "1000/1s".parse().unwrap(),
+        stall_timeout: Duration::from_millis(1),
+        ..SUPERVISION
+    });
+    let (wake, sleeps) = crossbeam::channel::bounded::<()>(0);
+    let runs = Arc::new(AtomicU32::new(0));
+    let seen = Arc::clone(&runs);
+    supervisor
+        .start(Job::new("worker", &stop, move |_| {
+            seen.fetch_add(1, Ordering::SeqCst);
+            let _ = sleeps.recv(); // until the test says so
+            Ok(())
+        }))
+        .unwrap();
+    let hanging = || supervisor.lock().workers[0].hanging.len();
+    // Pauses are not waited for: nobody would start one if they were over.
+    let hurry = || {
+        if let Phase::Pausing(until) = &mut supervisor.lock().workers[0].phase {
+            *until = Instant::now();
+        }
+    };
+    tend_until(&supervisor, || {
+        hurry();
+        hanging() == HANGING_MAX
+    });
+    let before = supervisor.hearts.counts();
+    for _ in 0..20 {
+        hurry();
+        let _ = supervisor.tend();
+    }
+    assert_eq!(runs.load(Ordering::SeqCst) as usize, HANGING_MAX);
+    assert_eq!(supervisor.hearts.counts(), before, "the watchdog hears nothing good");
+    wake.send(()).unwrap();
+    tend_until(&supervisor, || {
+        hurry();
+        runs.load(Ordering::SeqCst) as usize == HANGING_MAX + 1
+    });
+    stop.set();
+}
+
+#[test]
 fn a_worker_that_hangs_does_not_hold_up_the_end() {
     let (supervisor, stop) = supervisor(SUPERVISION);
     let (wake, sleeps) = crossbeam::channel::bounded::<()>(0);

@@ -346,14 +346,11 @@ fn a_syncing_thread_that_stalls_is_replaced_and_its_late_result_acknowledges_not
     all.extend(more);
     scene.wait_acked();
     scene.assert_stored(&scene.archive("recv"), &all);
-    assert_eq!(
-        count(
-            &scene,
-            &scene.path("recv").join("store"),
-            "stall",
-            &format!("sync {GROUP}")
-        ),
-        1
+    wait_fault(
+        &scene,
+        &scene.path("recv").join("store"),
+        "stall",
+        &format!("sync {GROUP}"),
     );
     assert_ends_soon(receiver, 0);
 }
