@@ -1,5 +1,6 @@
 //! Logs that are written, torn, damaged and recovered.
 
+use crate::fence::{Fence, Relieved};
 use crate::formats::body::Attach;
 use crate::formats::codec::{Compression, Compressor, Decompressor};
 use crate::formats::definitions::Definitions;
@@ -16,6 +17,7 @@ use crate::seglog::writer::{AppendError, Durability, LogIdentity, SegmentLog};
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A log in a directory of its own.
 struct Scene {
@@ -381,4 +383,36 @@ fn a_second_damaged_segment_of_that_number_takes_no_name_from_the_first() {
     let aside = [format!("{segment}.quarantined"), format!("{segment}.quarantined-2")];
     assert_eq!(names(&scene), [segment, aside[0].clone(), aside[1].clone()]);
     assert_eq!(std::fs::read(scene.dir.path().join(&aside[0])).unwrap(), bytes);
+}
+
+/// What it wrote lies behind what was accepted, in a segment that its successor does not append to.
+#[test]
+fn who_was_relieved_appends_nothing_begins_no_segment_and_is_not_believed_that_it_synced() {
+    let scene = Scene::new();
+    let fence = Arc::<Fence>::default();
+    let (old, mut log) = (fence.pass(), scene.fresh());
+    log.guard(&old);
+    log.append(&mut scene.attach()).unwrap();
+    log.append(&mut scene.data(0)).unwrap();
+    let segment = Arc::clone(log.active().unwrap());
+    let (accepted, durable) = (segment.accepted(), segment.durable());
+    let new = fence.relieve().unwrap();
+    assert!(matches!(
+        log.append(&mut scene.data(64)),
+        Err(AppendError::Relieved(Relieved))
+    ));
+    assert_eq!((segment.accepted(), scene.end(log.table())), (accepted, 64));
+    assert!(std::fs::metadata(scene.segment(1)).unwrap().len() > accepted);
+    assert!(segment.sync_as(&old).is_err());
+    assert_eq!(segment.durable(), durable);
+    assert!(log.begin_segment().is_err());
+    assert_eq!(names(&scene).len(), 1, "not even a file");
+    assert_eq!(segment.sync_as(&new).unwrap(), accepted);
+    assert_eq!(segment.durable(), accepted);
+    // Its successor may read what was written late, or write it again: either way the stream goes on.
+    let mut successor = scene.log(scene.recover());
+    successor.guard(&new);
+    let from = scene.end(successor.table());
+    successor.append(&mut scene.data(from)).unwrap();
+    assert_eq!(scene.end(&scene.recover().table), from + 64);
 }

@@ -189,6 +189,11 @@ struct Hold(Child);
 impl Hold {
     /// `None`, and a word about it, where that is not allowed.
     fn thread(scene: &Scene, process: &Process, name: &str) -> Option<Self> {
+        Self::calls(scene, process, name, "all")
+    }
+
+    /// The same in some of its system calls alone.
+    fn calls(scene: &Scene, process: &Process, name: &str, calls: &str) -> Option<Self> {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", process.pid())).unwrap();
         let thread = tasks
             .map(|task| task.unwrap().path())
@@ -196,7 +201,13 @@ impl Hold {
             .unwrap_or_else(|| panic!("no thread is called {name}"));
         let said = scene.path("strace.stderr");
         let strace = Command::new("strace")
-            .args(["-e", "inject=all:delay_enter=600s", "-o", "/dev/null", "-p"])
+            .args([
+                "-e",
+                &format!("inject={calls}:delay_enter=600s"),
+                "-o",
+                "/dev/null",
+                "-p",
+            ])
             .arg(thread.file_name().unwrap())
             .stderr(std::fs::File::create(&said).unwrap())
             .spawn();
@@ -280,4 +291,49 @@ fn a_drainer_that_hangs_in_the_kernel_is_replaced_and_lets_its_successor_be_when
     scene.wait_acked();
     all.extend([during, after].concat());
     scene.assert_arrived(&receiver, &all);
+}
+
+/// A disk that does not answer: the receiver acknowledges nothing that is not on another one of its segments, and the sender goes on in another one too.
+#[test]
+fn syncs_that_hang_are_given_up_and_nothing_is_acknowledged_before_another_has_succeeded() {
+    let scene = Scene::new();
+    let (archive, store) = (scene.archive("recv").join("$GROUP"), scene.path("recv").join("store"));
+    let mut arguments = words(&["batchrecv", "--listen", "127.0.0.1:0", "--stall-timeout", "1s", "-d"]);
+    arguments.extend([archive.as_os_str(), "-m".as_ref(), store.as_os_str()]);
+    let receiver = scene.start("recv", &arguments);
+    wait_until("the receiver says where it listens", || receiver.first_line().is_some());
+    let address = receiver.first_line().unwrap();
+    let more = ["--stall-timeout", "1s", "--sync", "20ms"];
+    let sender = scene.sender_with(&[GROUP], &[&address], &more);
+    let mut all = scene.lines(1 << 20);
+    scene.log(&[&scene.file("before.log", &all)]);
+    scene.wait_acked();
+    let held = [(&receiver, "sync web"), (&sender, "sync")].map(|(role, thread)| {
+        // One at a time: both say what they have to say in the same file.
+        Hold::calls(&scene, role, thread, "fdatasync")
+    });
+    if held.iter().any(Option::is_none) {
+        return;
+    }
+    let during = scene.lines(1 << 20);
+    scene.log(&[&scene.file("during.log", &during)]);
+    scene.wait_acked();
+    for (role, worker) in [(&receiver, "sync web"), (&sender, "sync")] {
+        wait_until("a worker that hangs is replaced", || {
+            role.words().contains(&format!("{worker} is started anew"))
+        });
+    }
+    assert!(sender.words().contains("a sync of it hangs"), "{}", sender.words());
+    assert!(
+        receiver.words().contains("goes on in a new segment"),
+        "{}",
+        receiver.words()
+    );
+    drop(held);
+    let after = scene.lines(1 << 20);
+    scene.log(&[&scene.file("after.log", &after)]);
+    scene.wait_acked();
+    all.extend([during, after].concat());
+    crate::arrived::assert_equal(&scene.raw(&scene.archive("recv")), &all);
+    assert_eq!((receiver.words() + &sender.words()).matches("panicked").count(), 0);
 }

@@ -416,3 +416,59 @@ impl Served {
         self.line.hang_up();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fence::Fence;
+
+    struct NoLine;
+
+    impl Line for NoLine {
+        fn send(&self, _bytes: &[u8]) -> std::io::Result<()> {
+            Ok(())
+        }
+
+        fn hang_up(&self) {}
+    }
+
+    #[test]
+    fn a_sync_that_ends_after_its_worker_was_relieved_acknowledges_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let pattern = ArchivePattern::new(&directory.path().display().to_string()).unwrap();
+        let group = GroupStore::open(&pattern, "web", Recorder::to_nowhere()).unwrap();
+        let hello = Hello {
+            sender: OwnerId::random(),
+            epoch: 1,
+            start_id: 1,
+            count: 1,
+            group: "web".to_owned(),
+        };
+        let acks = Arc::new(AckBox::default());
+        group.welcome(&hello, 1, &acks, Box::new(NoLine)).unwrap();
+        let attach = Attach {
+            producer: "a".to_owned(),
+            created: 1,
+            boot: uuid::Uuid::nil(),
+            sender: hello.sender,
+            definitions: crate::formats::definitions::Definitions::default(),
+        };
+        let header = FrameHeader::plain(crate::formats::frame::Kind::Attach, &attach.encode());
+        let header = header.of_stream(StreamId::random(), 8, 8);
+        let fence = Arc::<Fence>::default();
+        let heard = |pass: &Pass| {
+            group.attach(1, &header, &attach).unwrap();
+            let SyncTurn::Due(pending) = group.begin_sync().unwrap() else {
+                panic!("nothing is to be synced");
+            };
+            let ended = group.end_sync_as(pass, &pending, Ok(()));
+            let mut said = Vec::new();
+            acks.take(&mut said);
+            (ended.is_ok(), !said.is_empty())
+        };
+        let first = fence.pass();
+        assert_eq!(heard(&first), (true, true));
+        let second = fence.relieve().unwrap();
+        assert_eq!((heard(&first), heard(&second)), ((false, false), (true, true)));
+    }
+}
