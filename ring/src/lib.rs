@@ -56,7 +56,8 @@ mod share;
 mod shm;
 #[doc(hidden)]
 pub mod simulation;
-mod state;
+#[doc(hidden)]
+pub mod state;
 pub mod statement;
 mod sys;
 #[cfg(feature = "tracing")]

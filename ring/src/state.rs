@@ -94,13 +94,13 @@ impl Memory {
 
 /// The copy that holds, among the two in a ring.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Choice {
+pub struct Choice {
     /// Which copy it is: 0 or 1.
-    pub(crate) copy: usize,
+    pub copy: usize,
     /// The tail it is stamped with.
-    pub(crate) tail: u64,
+    pub tail: u64,
     /// The state.
-    pub(crate) state: Vec<u8>,
+    pub state: Vec<u8>,
 }
 
 impl Choice {
@@ -111,7 +111,8 @@ impl Choice {
 }
 
 /// Of two copies the valid one with the greatest tail not above `tail`.
-pub(crate) fn choose(copies: [&[u8]; 2], tail: u64) -> Option<Choice> {
+#[must_use]
+pub fn choose(copies: [&[u8]; 2], tail: u64) -> Option<Choice> {
     let valid = copies.into_iter().enumerate().filter_map(|(copy, bytes)| {
         let (stamped, state) = decode(bytes)?;
         (stamped <= tail).then(|| Choice {
