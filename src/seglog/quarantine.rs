@@ -19,7 +19,7 @@ use crate::formats::checkpoint;
 use crate::formats::codec::Decompressor;
 use crate::formats::frame::{self, FrameHeader, Kind};
 use crate::formats::segment::{LogRole, SegmentHeader};
-use crate::formats::table::{ApplyError, Stream, StreamState, Table};
+use crate::formats::table::{Applied, ApplyError, Stream, StreamState, Table};
 use crate::ids::{OwnerId, SegmentId, StreamId};
 use crate::os::disk::{self, DiskError, at};
 use crate::seglog::reader::{Ending, FoundFrame, Head, Next, SegmentError, SegmentReader};
@@ -205,7 +205,7 @@ impl Damaged {
                 Next::Damaged { from, to, touched, .. } => {
                     self.places.push(format!("from byte {from} to byte {to}"));
                     if let Some(header) = touched.filter(|header| header.kind.takes_positions()) {
-                        self.touch(&header);
+                        self.touch(&header, copy)?;
                     }
                 }
                 // It looks torn. But the next segment was begun on more than that, so it was whole once.
@@ -306,13 +306,24 @@ impl Damaged {
         after.any(|(id, stream)| end_of(id) < stream.end)
     }
 
-    fn touch(&mut self, header: &FrameHeader) {
-        let known = self.known_after(header.stream).map_or(u64::MAX, |after| after.end);
-        let (start, end) = (header.start, header.end.min(known));
-        let place = self.touched.entry(header.stream).or_insert((start, end, false));
+    /// The body of the frame of `header` is bad. What it held is missing in its place, if it carries its stream on; otherwise that is seen later.
+    fn touch(&mut self, header: &FrameHeader, copy: &mut NewSegment) -> Result<(), DiskError> {
+        let (id, known) = (header.stream, self.known_after(header.stream));
+        let (start, end) = (header.start, header.end.min(known.map_or(u64::MAX, |after| after.end)));
+        let carries_on = self.table.judge(header).is_ok_and(|applied| applied != Applied::Known);
+        if header.kind != Kind::End && carries_on && start < end {
+            self.note_broken(id);
+            if let Some(stream) = self.table.streams.get_mut(&id) {
+                let from = std::mem::replace(&mut stream.end, end);
+                self.lost.push(copy.push_gap(id, from, end)?);
+            }
+            return self.define_again(id, end, copy);
+        }
+        let place = self.touched.entry(id).or_insert((start, end, false));
         if end >= place.1 {
             (place.1, place.2) = (end, header.kind == Kind::End && end == header.end);
         }
+        Ok(())
     }
 
     fn note_broken(&mut self, id: StreamId) {
