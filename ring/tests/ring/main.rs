@@ -12,5 +12,6 @@ mod round_trip;
 mod scene;
 mod sequences;
 mod shared;
+mod stress;
 mod transactions;
 mod unreliable;
