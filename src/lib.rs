@@ -20,4 +20,6 @@ pub mod limits;
 pub mod modes;
 pub mod os;
 pub mod seglog;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod stages;

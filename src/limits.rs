@@ -10,6 +10,16 @@ pub const APPEND_MAX: usize = 1 << 20;
 /// Size at which a segment is finished and the next one begun, in bytes, its checkpoint not counted.
 pub const SEGMENT_BYTES: u64 = 64 << 20;
 
+/// The same; a simulation has short ones, so that it meets many.
+#[must_use]
+pub fn segment_bytes() -> u64 {
+    if hog_ring::simulation::is_on() {
+        16 << 10
+    } else {
+        SEGMENT_BYTES
+    }
+}
+
 /// Into so many segments at least a bounded spool is cut, so that a delivered one can go while others are filled.
 pub const SPOOL_SEGMENTS: u64 = 8;
 

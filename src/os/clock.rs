@@ -5,7 +5,7 @@ pub mod simulated;
 
 use jiff::Zoned;
 use jiff::tz::TimeZone;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The present moment, of which no clock that is set knows: for what is due after a while.
 #[must_use]
@@ -15,6 +15,12 @@ pub fn moment() -> Instant {
         return moment;
     }
     Instant::now()
+}
+
+/// How long ago `moment` was.
+#[must_use]
+pub fn since(earlier: Instant) -> Duration {
+    moment().saturating_duration_since(earlier)
 }
 
 /// Nanoseconds since 1970; 0 for a clock that is set before that.

@@ -10,6 +10,7 @@ mod kernel;
 #[cfg(feature = "simulation")]
 pub mod simulated;
 
+use hog_ring::mutant;
 use kernel::{Handle, Mode};
 use std::fs;
 use std::io;
@@ -101,7 +102,11 @@ impl AppendFile {
     pub fn sync(&self) -> Result<(), DiskError> {
         let _one_at_a_time = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
         self.refuse_after_failure("sync")?;
-        self.file.sync_data().map_err(|error| {
+        let mut synced = self.file.sync_data();
+        if synced.is_err() && mutant::on("retried-fsync") {
+            synced = self.file.sync_data();
+        }
+        synced.map_err(|error| {
             self.failed.store(true, Ordering::Release); // pairs with the Acquire in refuse_after_failure
             at("sync", &self.path)(error)
         })?;

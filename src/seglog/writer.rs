@@ -19,6 +19,7 @@ use crate::os::disk::{self, AppendFile, DiskError};
 use crate::seglog::batch::FrameBatch;
 use crate::seglog::recovery::Standing;
 use crate::seglog::rewrite::{LostRange, rewrite};
+use hog_ring::mutant;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -351,7 +352,9 @@ impl SegmentLog {
         let mut batch = FrameBatch::default();
         batch.push(FrameHeader::plain(Kind::Seal, &body), &body);
         self.write(&mut batch)?;
-        if let (Durability::EachSegment, Some(active)) = (self.durability, &self.active) {
+        if let (Durability::EachSegment, Some(active)) = (self.durability, &self.active)
+            && !mutant::on("checkpoint-before-sync")
+        {
             active.segment.sync()?;
         }
         Ok(())
@@ -419,8 +422,13 @@ impl SegmentLog {
         let Some(active) = &mut self.active else { return Ok(()) };
         let offset = active.segment.accepted();
         let bytes = batch.sealed_for(active.id, offset, active.segment.durable());
-        active.segment.file.write_at(bytes, offset)?;
         let end = offset + bytes.len() as u64;
+        if let Err(error) = active.segment.file.write_at(bytes, offset) {
+            if mutant::on("append-after-torn-frame") {
+                active.segment.accepted.store(end, Ordering::Release);
+            }
+            return Err(error.into());
+        }
         let accepted = &active.segment.accepted;
         self.pass.act(|| accepted.store(end, Ordering::Release))?; // pairs with the Acquire in OpenSegment::accepted
         active.frames += batch.frames().len() as u64;

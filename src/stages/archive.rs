@@ -17,7 +17,7 @@ use crate::formats::segment::LogRole;
 use crate::formats::table::{Applied, ApplyError, Sender, Stream, StreamState, Table};
 use crate::formats::wire::{Held, Hello};
 use crate::ids::{OwnerId, StreamId};
-use crate::limits::{CHECKPOINT_LARGE, SEGMENT_BYTES};
+use crate::limits::{CHECKPOINT_LARGE, segment_bytes};
 use crate::os::disk::{self, DiskError};
 use crate::seglog::batch::FrameBatch;
 use crate::seglog::quarantine::{self, Missing};
@@ -133,7 +133,7 @@ impl Archive {
         let log = SegmentLog::new(
             identity,
             Durability::EachSegment,
-            SEGMENT_BYTES,
+            segment_bytes(),
             directory,
             standing,
             decompressor,

@@ -22,6 +22,7 @@ use crate::fence::Pass;
 use crate::formats::lock_record::SpoolIdentity;
 use crate::formats::segment::LogRole;
 use crate::formats::table::{StreamState, Table};
+use crate::os::clock;
 use crate::os::disk::{self, DiskError};
 use crate::os::lock::{DirectoryLock, LockError};
 use crate::seglog::batch::FrameBatch;
@@ -140,7 +141,7 @@ impl Spool {
             bounds,
             fullness: Fullness::new(Reserve::of(directory)),
             pass: Pass::default(),
-            another_due: Instant::now(),
+            another_due: clock::moment(),
             lock,
         };
         spool.begin_segment_if_there_is_room()?;
@@ -270,10 +271,10 @@ impl Spool {
             Some(active) => active.file.has_failed(),
             None => self.index.newest_has_failed(), // another could not be begun
         };
-        if !has_failed || Instant::now() < self.another_due {
+        if !has_failed || clock::moment() < self.another_due {
             return Ok(());
         }
-        self.another_due = Instant::now() + ANOTHER_EVERY;
+        self.another_due = clock::moment() + ANOTHER_EVERY;
         match self.with_reserve(|spool| Ok(spool.log.abandon_segment()?)) {
             Ok(()) => self.enter_active(),
             Err(AppendError::Disk(error)) => return Err(error),
@@ -343,7 +344,7 @@ impl Reopener {
             bounds: self.bounds,
             fullness: Fullness::new(Reserve::of(directory)),
             pass: Pass::default(),
-            another_due: Instant::now(),
+            another_due: clock::moment(),
             lock: Arc::clone(&self.lock),
         };
         spool.guard(pass);

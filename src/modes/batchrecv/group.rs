@@ -8,7 +8,7 @@ use crate::exit::chain;
 use crate::fence::Pass;
 use crate::formats::body::Attach;
 use crate::formats::frame::FrameHeader;
-use crate::formats::table::ApplyError;
+use crate::formats::table::{ApplyError, StreamState};
 use crate::formats::wire::{Held, Hello, Refuse, RefuseCode};
 use crate::ids::{OwnerId, StreamId};
 use crate::modes::batchrecv::acks::AckBox;
@@ -270,6 +270,15 @@ impl GroupStore {
         }
         self.work.notify_one();
         Ok(())
+    }
+
+    /// Up to where each stream is held that was not forgotten, as far as it was appended.
+    #[must_use]
+    pub fn positions(&self) -> HashMap<StreamId, u64> {
+        let state = self.lock();
+        let streams = state.archive.table().streams.iter();
+        let held = streams.filter(|(_, stream)| stream.state != StreamState::Forgotten);
+        held.map(|(id, stream)| (*id, stream.end)).collect()
     }
 
     /// Syncs whatever is pending, again and again, until it is time to stop; turns to a new date at midnight. A sync in which a predecessor hangs counts as

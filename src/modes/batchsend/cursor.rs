@@ -234,6 +234,12 @@ impl Cursor {
         self.recorder.loss(&path.display().to_string(), &words);
     }
 
+    /// The segment that it stands in, or comes to next.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Goes behind `frame`: what it defines holds from now on.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ mod opening;
 mod routes;
 pub mod shipper;
 mod spooled;
-mod syncer;
+pub mod syncer;
 
 use crate::exit::{ExitStatus, Failure, chain};
 use crate::formats::codec::Compression;

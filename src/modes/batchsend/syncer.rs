@@ -20,13 +20,10 @@ use tracing::{info, warn};
 
 /// Syncs the spools now and then.
 pub(super) fn job(options: &BatchsendOptions, groups: &[Group], recorder: &Recorder, stop: &Stop) -> Job {
-    let spool = |group: &Group| SyncedSpool {
-        group: group.name.clone(),
-        indexes: group.indexes(),
-        report: Arc::clone(&group.report),
-        directory: spool_directory(&options.spool, &group.name),
-        recorder: recorder.clone(),
-        is_refused: AtomicBool::new(false),
+    let spool = |group: &Group| {
+        let directory = spool_directory(&options.spool, &group.name);
+        let (indexes, report) = (group.indexes(), Arc::clone(&group.report));
+        SyncedSpool::new(&group.name, indexes, report, directory, recorder.clone())
     };
     let spools: Vec<SyncedSpool> = groups.iter().map(spool).collect();
     let sync = options.sync;
@@ -47,7 +44,7 @@ pub(super) fn job(options: &BatchsendOptions, groups: &[Group], recorder: &Recor
 }
 
 /// The spools of one group.
-struct SyncedSpool {
+pub struct SyncedSpool {
     group: String,
     /// The one that is appended to comes last.
     indexes: Vec<Arc<SpoolIndex>>,
@@ -59,7 +56,30 @@ struct SyncedSpool {
 }
 
 impl SyncedSpool {
-    fn turn(&self, post: &Post) -> Result<(), String> {
+    /// The spools `indexes` of `group`, of which the last one is appended to, in `directory`.
+    #[must_use]
+    pub fn new(
+        group: &str,
+        indexes: Vec<Arc<SpoolIndex>>,
+        report: Arc<DrainerReport>,
+        directory: PathBuf,
+        recorder: Recorder,
+    ) -> Self {
+        Self {
+            group: group.to_owned(),
+            indexes,
+            report,
+            directory,
+            recorder,
+            is_refused: AtomicBool::new(false),
+        }
+    }
+
+    /// Syncs what is not on disk, has what a failed sync left in doubt written anew, and deletes what was delivered.
+    ///
+    /// # Errors
+    /// When its worker was relieved.
+    pub fn turn(&self, post: &Post) -> Result<(), String> {
         if let Some((index, older)) = self.indexes.split_last() {
             older.iter().for_each(|older| older.delete_delivered());
             self.sync(index, post)?;

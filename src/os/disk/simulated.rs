@@ -207,6 +207,25 @@ impl Disk {
         files.collect()
     }
 
+    /// Writes the files, as processes see them, below the real directory `to`.
+    ///
+    /// # Errors
+    /// When that cannot be done.
+    pub fn dump(&self, to: &Path) -> io::Result<()> {
+        let state = self.lock();
+        for (path, node) in &state.names {
+            let place = to.join(path.strip_prefix("/").unwrap_or(path));
+            match node {
+                Node::Directory => std::fs::create_dir_all(place)?,
+                Node::File(inode) => {
+                    let bytes = state.inodes.get(inode).map_or(&[][..], |inode| &inode.seen);
+                    std::fs::write(place, bytes)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The power fails: of what was not synced any part may be there afterwards.
     pub fn cut_power(&self) {
         let mut state = self.lock();

@@ -6,6 +6,7 @@
 use super::found::UNFINISHED;
 use super::{Spool, SpoolError, remnant};
 use crate::exit::chain;
+use crate::os::clock;
 use crate::os::disk::{self, AppendFile, DiskError};
 use crate::seglog::writer::AppendError;
 use crate::stages::spool::reserve::Reserve;
@@ -43,7 +44,7 @@ impl Fullness {
         Self {
             reserve,
             level: Level::default(),
-            opened: Instant::now(),
+            opened: clock::moment(),
             last_full: None,
             notices: Vec::new(),
         }
@@ -74,7 +75,7 @@ impl Spool {
                 can_release: self.index.can_release(),
                 has_others: self.index.has_others(),
                 active_has_frames: self.log.has_frames(),
-                can_drop: self.bounds.on_full == OnFull::DropOldest && self.fullness.opened.elapsed() >= DROP_AFTER,
+                can_drop: self.bounds.on_full == OnFull::DropOldest && clock::since(self.fullness.opened) >= DROP_AFTER,
             };
             match room::next_step(&self.bounds, &fill) {
                 Step::Take => return Ok(()),
@@ -179,9 +180,12 @@ impl Spool {
     /// Says once how full the spool is, and once that it is over.
     fn note_level(&mut self, is_full: bool) {
         if is_full {
-            self.fullness.last_full = Some(Instant::now());
+            self.fullness.last_full = Some(clock::moment());
         }
-        let was_full_lately = self.fullness.last_full.is_some_and(|last| last.elapsed() < CALM_AFTER);
+        let was_full_lately = self
+            .fullness
+            .last_full
+            .is_some_and(|last| clock::since(last) < CALM_AFTER);
         let usage = self.index.usage();
         let percent = room::percent(&self.bounds, &usage, Reserve::bytes_for(self.head_bytes()));
         let next = self.fullness.level.next(percent, is_full || was_full_lately);

@@ -314,6 +314,8 @@ impl SpoolIndex {
     /// Reads the segments that this process wrote from the disk again: what counts is there, not what was accepted.
     pub(super) fn read_open_again(&self, segments: &[SegmentFile]) -> Result<(), SpoolError> {
         let mut state = self.lock();
+        // What was acknowledged of streams that lie in these alone is not to go with them for an instant: nobody would say it again.
+        let acknowledged = (state.acked.clone(), state.once_acked.clone());
         for segment in segments {
             let known = state.segments.get(&segment.number);
             let failed = known.is_some_and(|known| known.failed);
@@ -325,6 +327,7 @@ impl SpoolIndex {
                 }
             }
         }
+        (state.acked, state.once_acked) = acknowledged;
         state.count_closed();
         Ok(())
     }

@@ -10,7 +10,7 @@
 //! `--retain` gives way to room, though section 5 of the design has segments go only once it has passed: otherwise a spool of which everything was
 //! delivered would stop its producers, or drop what is not delivered in favour of what is.
 
-use crate::limits::{SEGMENT_BYTES, SPOOL_MIN, SPOOL_SEGMENTS};
+use crate::limits::{SPOOL_MIN, SPOOL_SEGMENTS, segment_bytes};
 use std::time::Duration;
 
 /// What becomes of records when the spool is full.
@@ -44,7 +44,7 @@ impl Bounds {
     /// Size at which a segment is finished.
     #[must_use]
     pub fn segment_bytes(&self) -> u64 {
-        SEGMENT_BYTES.min(self.max / SPOOL_SEGMENTS)
+        segment_bytes().min(self.max / SPOOL_SEGMENTS)
     }
 }
 

@@ -146,6 +146,18 @@ impl<S: Deref<Target = Shipper>> Connection<S> {
         }
     }
 
+    /// Where it stands, for reports.
+    #[must_use]
+    pub fn state_in_words(&self) -> String {
+        format!(
+            "segment {}, {} bytes in flight, {} in the parcel, awaiting {:?}",
+            self.cursor.number(),
+            self.ship.in_flight(),
+            self.parcel.raw_bytes(),
+            self.awaited.map(|(stream, _)| stream)
+        )
+    }
+
     /// One turn: sends what is due, and waits for nothing but the line.
     ///
     /// # Errors
@@ -166,11 +178,11 @@ impl<S: Deref<Target = Shipper>> Connection<S> {
         let more = self.fill()?;
         let due = self
             .began
-            .is_some_and(|began| since(began) >= self.shipper.options.batch_time);
+            .is_some_and(|began| clock::since(began) >= self.shipper.options.batch_time);
         if !self.parcel.is_empty() && (due || self.parcel.raw_bytes() >= self.shipper.options.batch_bytes) {
             self.send_parcel()?;
         }
-        if since(self.sent_at) >= PING_AFTER {
+        if clock::since(self.sent_at) >= PING_AFTER {
             self.put(&FrameHeader::plain(Kind::Ping, &[]), &[])?;
             self.flush()?;
         }
@@ -182,10 +194,10 @@ impl<S: Deref<Target = Shipper>> Connection<S> {
         let options = &self.shipper.options;
         let is_open = self.awaited.is_none() && self.ship.has_room();
         let mut timeout = PING_AFTER
-            .saturating_sub(since(self.sent_at))
+            .saturating_sub(clock::since(self.sent_at))
             .min(Duration::from_secs(1));
         if let Some(began) = self.began {
-            timeout = timeout.min(options.batch_time.saturating_sub(since(began)));
+            timeout = timeout.min(options.batch_time.saturating_sub(clock::since(began)));
         }
         if is_open {
             let wanted = seen + options.batch_bytes.saturating_sub(self.parcel.raw_bytes()).max(1) as u64;
@@ -208,7 +220,7 @@ impl<S: Deref<Target = Shipper>> Connection<S> {
 
     fn check_silence(&self) -> Result<(), Ended> {
         match self.awaited {
-            Some((_, asked)) if since(asked) > SILENCE_MAX => Err(NetError::Silent(SILENCE_MAX).into()),
+            Some((_, asked)) if clock::since(asked) > SILENCE_MAX => Err(NetError::Silent(SILENCE_MAX).into()),
             _ => Ok(()),
         }
     }
@@ -486,10 +498,6 @@ impl<S: Deref<Target = Shipper>> Connection<S> {
         }
         Ok(())
     }
-}
-
-fn since(moment: Instant) -> Duration {
-    clock::moment().saturating_duration_since(moment)
 }
 
 fn cursor_of(shipper: &Shipper) -> Result<Cursor, Ended> {

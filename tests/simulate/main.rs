@@ -1,0 +1,101 @@
+//! Simulates many runs, each from its seed, and tells the first that fails, as short as it can be made.
+//!
+//! `cargo test --release --features simulation,mutants --test simulate -- --seeds 100000`, which is `just sim --seeds 100000`. The environment variable
+//! `HOG_MUTANT` names a fault that the program shall have.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // It is test code.
+
+use clap::Parser;
+use hog::simulation::{Failure, Places, run, run_and_shorten};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+#[derive(Parser)]
+#[command(
+    about = "Simulates hog from seeds: programs, a sender and two receivers, on disks, lines and clocks that fail"
+)]
+struct Arguments {
+    /// How many seeds
+    #[arg(long, default_value_t = 1000)]
+    seeds: u64,
+    /// The first of them
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// Threads, each with runs of its own
+    #[arg(long, default_value_t = 2)]
+    threads: u64,
+    /// Tell on stderr what hog says in a failing run, and in all attempts to shorten it
+    #[arg(long)]
+    verbose: bool,
+    /// A tmpfs, for the rings
+    #[arg(long, default_value = "/dev/shm")]
+    shm_dir: PathBuf,
+}
+
+/// What the threads share.
+struct Progress {
+    next: AtomicU64,
+    end: u64,
+    has_failed: AtomicBool,
+    failure: Mutex<Option<Failure>>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    std::panic::set_hook(Box::new(|_| {})); // a panic is a finding, and told as one
+    let progress = Progress {
+        next: AtomicU64::new(arguments.from),
+        end: arguments.from + arguments.seeds,
+        has_failed: AtomicBool::new(false),
+        failure: Mutex::new(None),
+    };
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..arguments.threads.max(1) {
+            scope.spawn(|| simulate(&progress, &arguments.shm_dir, arguments.verbose));
+        }
+    });
+    let seconds = began.elapsed().as_secs_f64();
+    let failure = progress.failure.into_inner().unwrap();
+    let Some(failure) = failure else {
+        println!("seeds={} failures=0 seconds={seconds:.1}", arguments.seeds);
+        return ExitCode::SUCCESS;
+    };
+    println!("seed {} fails: {}", failure.seed, failure.words);
+    for action in &failure.trace {
+        println!("  {action}");
+    }
+    println!("--from {} --seeds 1 repeats it", failure.seed);
+    ExitCode::FAILURE
+}
+
+fn simulate(progress: &Progress, shm_dir: &Path, verbose: bool) {
+    let places = Places::new(shm_dir).expect("a directory in shared memory");
+    while !progress.has_failed.load(Ordering::Relaxed) {
+        let seed = progress.next.fetch_add(1, Ordering::Relaxed);
+        if seed >= progress.end {
+            return;
+        }
+        if let Err(words) = run(seed, &places)
+            && !progress.has_failed.swap(true, Ordering::Relaxed)
+        {
+            let shortened = if verbose {
+                let subscriber = tracing_subscriber::fmt()
+                    .without_time()
+                    .with_writer(std::io::stderr)
+                    .finish();
+                tracing::subscriber::with_default(subscriber, || run_and_shorten(seed, &places))
+            } else {
+                run_and_shorten(seed, &places)
+            };
+            let failure = shortened.err().unwrap_or_else(|| Failure {
+                seed,
+                words: format!("{words}. It did not fail again: something does not follow from the seed"),
+                trace: Vec::new(),
+            });
+            *progress.failure.lock().unwrap() = Some(failure);
+        }
+    }
+}
