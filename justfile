@@ -36,6 +36,10 @@ test:
 syscalls:
     HOG_EVERY_SYSCALL=1 cargo test --test hog -- --nocapture syscalls::
 
+# Simulates runs from seeds, on disks, lines and clocks that fail: [--seeds N] [--from N] [--verbose]
+sim *ARGUMENTS:
+    cargo test --release --features simulation,mutants --test simulate -- "$@"
+
 # Goes through the ring's memory orderings with more records than `test` does
 models RECORDS="3":
     HOG_LOOM_RECORDS={{RECORDS}} cargo test -p hog-ring --lib order::

@@ -1,8 +1,8 @@
 //! Whether the tests would notice: with each mutant of the program, a test that guards the promise must fail.
 //!
 //! A mutant is one fault that the feature `mutants` compiles in and the environment variable `HOG_MUTANT` switches on. The program and its
-//! end-to-end tests are built with it once, in a target directory of their own, and each mutant meets the test that SAFETY.md names for it. Those of the
-//! ring are in `ring/tests/stepping/mutants.rs`.
+//! end-to-end tests are built with it once, in a target directory of their own, and each mutant meets the test that SAFETY.md names for it. Simulated runs
+//! (`tests/simulate/`) meet them as well. Those of the ring are in `ring/tests/stepping/mutants.rs` too.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::PathBuf;
@@ -73,6 +73,45 @@ fn workers_that_fail_on_purpose_harm_nobody() {
     assert!(!words.contains("running 0 tests"), "{words}");
 }
 
+/// Mutants that simulated runs meet, with those of the ring.
+const SIMULATED: &[&str] = &[
+    "publish-before-write",
+    "state-after-commit",
+    "stale-resume-copy",
+    "advance-before-append",
+    "unlink-before-end",
+    "append-after-torn-frame",
+    "no-recovery",
+    "gap-over-older-backlog",
+    "ended-stream-forgotten",
+    "receiver-without-dedup",
+    "ack-before-sync",
+    "checkpoint-before-sync",
+    "retried-fsync",
+];
+
+/// Seeds within which each of them must be caught.
+const SEEDS_TO_CATCH: u64 = 1000;
+
+#[test]
+fn simulated_runs_deliver_everything_once_and_in_order_and_with_each_mutant_they_do_not() {
+    let unharmed = simulate("none", 300);
+    assert!(unharmed.status.success(), "{unharmed:?}");
+    for mutant in SIMULATED {
+        let output = simulate(mutant, SEEDS_TO_CATCH);
+        let words = String::from_utf8_lossy(&output.stdout);
+        let caught = words.lines().find(|line| line.contains(" fails: "));
+        let caught = caught.unwrap_or_else(|| panic!("{mutant} was not caught: {output:?}"));
+        println!("{mutant}: {caught}");
+    }
+}
+
+/// Simulates runs with `mutant`, until one fails.
+fn simulate(mutant: &str, seeds: u64) -> Output {
+    let seeds = seeds.to_string();
+    cargo_test("simulate", mutant, &["--no-shorten", "--seeds", &seeds])
+}
+
 /// That `test` fails with `mutant`.
 fn assert_caught(mutant: &str, test: &str) {
     let output = run(mutant, test);
@@ -92,16 +131,29 @@ fn run(mutant: &str, test: &str) -> Output {
 
 /// Runs the tests that `which` says against the program with `mutant`.
 fn tests_with(mutant: &str, which: &[&str]) -> Output {
+    cargo_test("hog", mutant, which)
+}
+
+/// Runs the tests called `name` with `mutant`.
+fn cargo_test(name: &str, mutant: &str, arguments: &[&str]) -> Output {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("mutants");
     Command::new(cargo)
-        .args(["test", "--quiet", "--locked", "--features", "mutants", "--test", "hog"])
+        .args([
+            "test",
+            "--quiet",
+            "--locked",
+            "--features",
+            "mutants,simulation",
+            "--test",
+            name,
+        ])
         .arg("--manifest-path")
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
         .arg("--target-dir")
         .arg(target)
         .arg("--")
-        .args(which)
+        .args(arguments)
         .env("HOG_MUTANT", mutant)
         .output()
         .expect("cargo runs")

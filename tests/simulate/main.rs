@@ -6,7 +6,7 @@
 
 use clap::Parser;
 use hog::simulation::{Failure, Places, run, run_and_shorten};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -26,6 +26,9 @@ struct Arguments {
     /// Threads, each with runs of its own
     #[arg(long, default_value_t = 2)]
     threads: u64,
+    /// Do not look for the fewest actions that fail
+    #[arg(long)]
+    no_shorten: bool,
     /// Tell on stderr what hog says in a failing run, and in all attempts to shorten it
     #[arg(long)]
     verbose: bool,
@@ -54,7 +57,7 @@ fn main() -> ExitCode {
     let began = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..arguments.threads.max(1) {
-            scope.spawn(|| simulate(&progress, &arguments.shm_dir, arguments.verbose));
+            scope.spawn(|| simulate(&progress, &arguments));
         }
     });
     let seconds = began.elapsed().as_secs_f64();
@@ -71,8 +74,8 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn simulate(progress: &Progress, shm_dir: &Path, verbose: bool) {
-    let places = Places::new(shm_dir).expect("a directory in shared memory");
+fn simulate(progress: &Progress, arguments: &Arguments) {
+    let places = Places::new(&arguments.shm_dir).expect("a directory in shared memory");
     while !progress.has_failed.load(Ordering::Relaxed) {
         let seed = progress.next.fetch_add(1, Ordering::Relaxed);
         if seed >= progress.end {
@@ -81,7 +84,14 @@ fn simulate(progress: &Progress, shm_dir: &Path, verbose: bool) {
         if let Err(words) = run(seed, &places)
             && !progress.has_failed.swap(true, Ordering::Relaxed)
         {
-            let shortened = if verbose {
+            let shortened = if arguments.no_shorten {
+                let trace = Vec::new();
+                Err(Failure {
+                    seed,
+                    words: words.clone(),
+                    trace,
+                })
+            } else if arguments.verbose {
                 let subscriber = tracing_subscriber::fmt()
                     .without_time()
                     .with_writer(std::io::stderr)

@@ -301,7 +301,7 @@ mod tests {
             }
             .segment_bytes()
         };
-        assert_eq!((of(16 * MIB), of(1 << 40)), (2 * MIB, SEGMENT_BYTES));
+        assert_eq!((of(16 * MIB), of(1 << 40)), (2 * MIB, crate::limits::SEGMENT_BYTES));
         assert_eq!(Bounds::default_max(100 * MIB, 1), 80 * MIB);
         assert_eq!(Bounds::default_max(100 * MIB, 2), 40 * MIB);
         assert_eq!(Bounds::default_max(MIB, 1), SPOOL_MIN);
