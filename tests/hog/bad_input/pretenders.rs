@@ -55,24 +55,31 @@ impl Pretender {
         Some((header, body))
     }
 
+    /// Says so, unless it is over, or nobody listens any more.
+    fn say(&self, stream: &TcpStream, header: &FrameHeader, body: &[u8]) -> bool {
+        !self.is_over.load(Ordering::SeqCst) && net::send_frame(stream, header, body).is_ok()
+    }
+
+    fn welcome(&self, stream: &TcpStream, held: &[Held], is_last: bool) -> bool {
+        let body = wire::encode_welcome(held);
+        let flags = if is_last { frame::LAST } else { 0 };
+        let header = FrameHeader::plain(Kind::Welcome, &body).with_flags(flags);
+        self.say(stream, &header, &body)
+    }
+
     fn end(&self) {
         self.is_over.store(true, Ordering::SeqCst);
         drop(TcpStream::connect(&self.address)); // so that it looks
     }
 }
 
-fn say(stream: &TcpStream, header: &FrameHeader, body: &[u8]) -> bool {
-    net::send_frame(stream, header, body).is_ok()
-}
+/// Ends a pretender also when its test fails.
+struct Ending<'a>(&'a Pretender);
 
-fn welcome(stream: &TcpStream, held: &[Held], is_last: bool) -> bool {
-    let body = wire::encode_welcome(held);
-    let flags = if is_last { frame::LAST } else { 0 };
-    say(
-        stream,
-        &FrameHeader::plain(Kind::Welcome, &body).with_flags(flags),
-        &body,
-    )
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 fn held(position: u64) -> Held {
@@ -100,6 +107,7 @@ fn ship_beside(times: usize, play: impl Fn(&Pretender, &TcpStream, &mut FrameRea
     let pretender = Pretender::new();
     let mut sender = scene.sender(&[&pretender.address, &receiver.address]);
     std::thread::scope(|threads| {
+        let ending = Ending(&pretender);
         threads.spawn(|| pretender.run(&|stream, reader| play(&pretender, stream, reader)));
         scene.log(&[&scene.file("input.log", &bytes)]);
         wait_until("the pretender is met again", || {
@@ -108,7 +116,7 @@ fn ship_beside(times: usize, play: impl Fn(&Pretender, &TcpStream, &mut FrameRea
         wait_until("the other destination has all", || {
             scene.unacked_by(&receiver.address) == Some(0)
         });
-        pretender.end();
+        drop(ending);
     });
     scene.assert_arrived(&receiver, &bytes);
     let words = sender.words();
@@ -122,29 +130,32 @@ fn ship_beside(times: usize, play: impl Fn(&Pretender, &TcpStream, &mut FrameRea
 
 #[test]
 fn a_welcome_that_makes_no_sense_is_not_believed() {
-    ship_beside(3, |_, stream, _| {
-        welcome(stream, &[held(u64::MAX)], true);
+    ship_beside(3, |pretender, stream, _| {
+        pretender.welcome(stream, &[held(u64::MAX)], true);
     });
 }
 
 #[test]
 fn a_welcome_without_end_is_given_up() {
-    ship_beside(3, |_, stream, _| while welcome(stream, &[], false) {});
+    ship_beside(3, |pretender, stream, _| while pretender.welcome(stream, &[], false) {});
 }
 
 #[test]
 fn a_welcome_of_more_streams_than_there_can_be_is_given_up() {
     let streams: Vec<_> = (0..wire::PER_FRAME).map(|_| held(8)).collect();
-    ship_beside(2, |_, stream, _| while welcome(stream, &streams, false) {});
+    ship_beside(
+        2,
+        |pretender, stream, _| while pretender.welcome(stream, &streams, false) {},
+    );
 }
 
 #[test]
 fn what_nobody_asked_for_ends_the_connection() {
     ship_beside(3, |pretender, stream, reader| {
-        welcome(stream, &[], true);
+        pretender.welcome(stream, &[], true);
         let has = |_| {
             let header = FrameHeader::plain(Kind::Has, &[]).of_stream(StreamId::random(), 8, 8);
-            say(stream, &header, &[])
+            pretender.say(stream, &header, &[])
         };
         (0..100_000).all(has);
         while pretender.read(reader).is_some() {}
@@ -155,11 +166,11 @@ fn what_nobody_asked_for_ends_the_connection() {
 fn acknowledgements_of_streams_that_there_are_not_are_passed_over_and_take_no_memory() {
     let streams: Vec<_> = (0..40_000).map(|_| (StreamId::random(), u64::MAX)).collect();
     let (header, body) = acked(&streams);
-    ship_beside(1, |_, stream, _| {
-        welcome(stream, &[], true);
+    ship_beside(1, |pretender, stream, _| {
+        pretender.welcome(stream, &[], true);
         // It reads nothing, and says so much that a sender which kept it would have run out of memory.
         for _ in 0..300 {
-            if !say(stream, &header, &body) {
+            if !pretender.say(stream, &header, &body) {
                 break;
             }
         }
@@ -168,9 +179,9 @@ fn acknowledgements_of_streams_that_there_are_not_are_passed_over_and_take_no_me
 
 #[test]
 fn frames_that_no_receiver_sends_end_the_connection() {
-    ship_beside(3, |_, stream, _| {
-        welcome(stream, &[], true);
-        say(
+    ship_beside(3, |pretender, stream, _| {
+        pretender.welcome(stream, &[], true);
+        pretender.say(
             stream,
             &FrameHeader::plain(Kind::Data, &[0; 64]).of_stream(StreamId::random(), 0, 64),
             &[0; 64],
@@ -192,15 +203,16 @@ fn an_acknowledgement_of_what_was_not_sent_counts_no_further_than_what_was() {
     });
     let has_lied = AtomicBool::new(false);
     std::thread::scope(|threads| {
+        let ending = Ending(&pretender);
         threads.spawn(|| {
             pretender.run(&|stream, reader| {
-                welcome(stream, &[], true);
+                pretender.welcome(stream, &[], true);
                 while let Some((header, _)) = pretender.read(reader) {
                     if header.kind == Kind::Attach && !has_lied.load(Ordering::SeqCst) {
                         let has = FrameHeader::plain(Kind::Has, &[]).of_stream(header.stream, 0, 0);
-                        say(stream, &has, &[]);
+                        pretender.say(stream, &has, &[]);
                         let (ack, body) = acked(&[(header.stream, hog::limits::POSITION_MAX)]);
-                        say(stream, &ack, &body);
+                        pretender.say(stream, &ack, &body);
                         has_lied.store(true, Ordering::SeqCst);
                     }
                 }
@@ -215,7 +227,7 @@ fn an_acknowledgement_of_what_was_not_sent_counts_no_further_than_what_was() {
             std::mem::replace(&mut last, unacked) == unacked
         });
         assert!(last > 8 << 20, "{last} bytes are still owed");
-        pretender.end();
+        drop(ending);
     });
     let address = pretender.address.clone();
     drop(pretender);
