@@ -115,6 +115,11 @@ impl Play {
     fn assert_whole(&mut self) {
         self.scene.wait_acked();
         assert!(self.sender.is_running() && self.receiver.process().is_running());
+        let words = self.sender.words();
+        assert!(
+            !words.contains("though it acknowledged"),
+            "an acknowledgement was untrue: {words}"
+        );
         assert_equal(&self.scene.raw(&self.receiver.archive), &self.lines);
         self.scene.verify(&self.receiver.archive);
     }
@@ -232,6 +237,7 @@ fn a_sender_that_cannot_read_its_spool_for_a_while_goes_on_by_itself() {
 fn a_receiver_whose_sync_fails_acknowledges_nothing_of_it_and_stores_all_in_a_new_segment() {
     let mut play = Play::begin();
     let on = [play.receiver.segments().pop().unwrap()];
+    let known = std::fs::metadata(&on[0]).unwrap().len();
     let Some(failing) = Failing::begin(
         &play.scene,
         play.receiver.process(),
@@ -247,6 +253,16 @@ fn a_receiver_whose_sync_fails_acknowledges_nothing_of_it_and_stores_all_in_a_ne
     assert_eq!((failing.failed(), retried_syncs(&failing.log)), (1, vec![]));
     failing.end();
     assert_eq!(play.receiver.segments().len(), 2);
+    // What the disk was not known to hold of the failed segment may go with the power: all of it was sent again.
+    play.receiver.kill();
+    File::options()
+        .write(true)
+        .open(&on[0])
+        .unwrap()
+        .set_len(known)
+        .unwrap();
+    assert_equal(&play.scene.raw(&play.receiver.archive), &play.lines);
+    play.scene.verify(&play.receiver.archive);
 }
 
 #[test]

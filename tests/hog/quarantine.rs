@@ -151,6 +151,24 @@ fn a_spool_damaged_while_its_sender_is_down_ships_what_is_sound_and_says_what_is
 }
 
 #[test]
+fn a_spool_whose_segment_s_own_header_is_damaged_loses_nothing_and_is_degraded_all_the_same() {
+    let mut play = Play::begin();
+    play.receiver.kill();
+    let mut sender = play.sender(&[]);
+    play.log();
+    sender.kill();
+    let segment = play.scene.spooled().remove(0);
+    let bytes = flip(&segment, 20);
+    play.receiver.start(&play.scene);
+    let sender = play.sender(&["--drain-and-exit"]).finish();
+    assert_eq!(sender.code, Some(5), "{}", sender.words);
+    assert_eq!(fs::read(aside(&segment)).unwrap(), bytes);
+    assert_eq!(play.faults(&play.scene.store()), (true, 1));
+    assert_eq!(play.raw(), (Some(0), play.lines()));
+    assert_eq!(play.verify(&play.receiver.archive).0, Some(0));
+}
+
+#[test]
 fn a_body_that_is_damaged_in_a_spool_is_met_by_the_shipper_and_its_segment_is_kept() {
     let mut play = Play::begin();
     play.receiver.kill();
