@@ -68,6 +68,12 @@ impl Default for Pass {
 }
 
 impl Pass {
+    /// Which it is: what two of them may make at once is to have two names.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
     /// Whether somebody was relieved before its holder came, and may hang still.
     #[must_use]
     pub fn has_predecessor(&self) -> bool {

@@ -67,7 +67,7 @@ impl LocalArchive {
 
     /// Writes anew what a failed sync left in doubt, if there is any.
     fn replace_failed(&mut self) -> Result<(), DiskError> {
-        if !self.archive.has_failed() || Instant::now() < self.rewrite_due {
+        if !self.archive.has_failed() || Instant::now() < self.rewrite_due || !self.pass.is_current() {
             return Ok(());
         }
         self.rewrite_due = Instant::now() + REWRITE_EVERY;

@@ -150,10 +150,14 @@ impl Spool {
                 return Ok(false);
             }
         };
-        let unfinished = victim.segment.path.with_extension(UNFINISHED);
+        // A predecessor that hangs may be writing one too.
+        let extension = format!("{}.{UNFINISHED}", self.pass.generation());
+        let unfinished = victim.segment.path.with_extension(extension);
         self.with_reserve(|_| Ok(write_synced(&unfinished, &remnant.bytes)?))?;
         let directory = self.log.directory().to_owned();
-        let replaced = self.index.replace(&victim.segment, &unfinished);
+        // Of one who was relieved it may be long ago that there was no room. That nobody can be relieved while the disk renames is the price: what is gone is gone.
+        let index = &self.index;
+        let replaced = self.pass.act(|| index.replace(&victim.segment, &unfinished))?;
         if !replaced.map_err(disk_error)? {
             disk::unlink(&unfinished)?; // it was delivered meanwhile
             return Ok(true);
