@@ -16,7 +16,7 @@ pub enum ExitStatus {
     Locked = 3,
     /// Data is damaged, or something could not be recovered.
     Integrity = 4,
-    /// Done, but something was lost, dropped or set aside.
+    /// Done, but something was lost, dropped or set aside, or a worker was given up.
     Degraded = 5,
     /// Refused, because going on would put data at risk.
     Unsafe = 6,
@@ -43,7 +43,7 @@ impl ExitStatus {
             Self::Usage => "the command line does not make sense",
             Self::Locked => "another process holds what this one needs (its pid is named), or the role is not running",
             Self::Integrity => "data is damaged, or something could not be recovered",
-            Self::Degraded => "done, but something was lost, dropped or set aside",
+            Self::Degraded => "done, but something was lost, dropped or set aside, or a worker was given up",
             Self::Unsafe => "refused: going on would put data at risk",
         }
     }

@@ -5,26 +5,35 @@ use super::faults_of;
 use crate::roles::Process;
 use crate::scene::{GROUP, Scene, wait_until};
 use std::ffi::OsString;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Where workers are provoked.
 struct Provocation {
     directory: PathBuf,
+    /// The socket of a service manager.
+    manager: Option<PathBuf>,
 }
 
 impl Provocation {
     fn new(scene: &Scene, name: &str) -> Self {
         let directory = scene.path(name);
         std::fs::create_dir(&directory).unwrap();
-        Self { directory }
+        Self {
+            directory,
+            manager: None,
+        }
     }
 
     /// Starts `hog` with workers that can be provoked here.
     fn start(&self, scene: &Scene, name: &str, arguments: &[OsString]) -> Process {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hog"));
         command.args(arguments).env("HOG_PROVOKE", &self.directory);
+        if let Some(manager) = &self.manager {
+            command.env("NOTIFY_SOCKET", manager);
+        }
         Process::start_command(scene.directory(), name, command, Stdio::null())
     }
 
@@ -189,7 +198,11 @@ fn workers_of_a_receiver_that_panic_are_built_anew_and_lose_and_double_nothing()
 fn one_destination_whose_shipper_keeps_panicking_leaves_the_bytes_and_order_of_the_other_alone() {
     let scene = Scene::new();
     let (good, bad) = (scene.receiver("good"), scene.receiver("bad"));
-    let provocation = Provocation::new(&scene, "provoke");
+    let mut provocation = Provocation::new(&scene, "provoke");
+    let manager = scene.path("manager.socket");
+    let told = UnixDatagram::bind(&manager).unwrap();
+    told.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    provocation.manager = Some(manager);
     let worker = format!("ship {GROUP} to {}", bad.address);
     let panics = provocation.panic(&worker);
     let arguments = sender_arguments(&scene, &[&good.address, &bad.address], &[]);
@@ -206,6 +219,14 @@ fn one_destination_whose_shipper_keeps_panicking_leaves_the_bytes_and_order_of_t
     assert_eq!(count(&scene, &scene.store(), "panic", &worker), 6);
     let status = scene.status().unwrap();
     assert_eq!(status["is_degraded"], true, "{status}");
+    wait_until("the service manager is told", || {
+        let mut message = [0; 4096];
+        let heard = told.recv(&mut message).map_or(0, |len| len);
+        let heard = String::from_utf8_lossy(&message[..heard]);
+        heard.contains("STATUS=") && heard.contains(&format!("degraded: {worker}"))
+    });
+    drop(told);
+    provocation.manager = None;
     assert!(scene.unacked_by(&bad.address).is_some_and(|bytes| bytes > 0));
     assert_ends_soon(sender, 5);
     // Nothing that was queued is lost: the next sender delivers it.
