@@ -12,7 +12,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use std::io::{self, Write};
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// How to print the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -188,6 +188,11 @@ impl<W: Write> Visitor for Verifier<W> {
 
     fn deleted(&mut self, stream: &StreamInfo, missing: Range<u64>) -> io::Result<()> {
         self.complaints.deleted(stream, &missing);
+        Ok(())
+    }
+
+    fn spoilt(&mut self, path: &Path, from: u64) -> io::Result<()> {
+        self.complaints.spoilt(path, from);
         Ok(())
     }
 

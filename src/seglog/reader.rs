@@ -109,6 +109,8 @@ pub struct SegmentReader {
     limit: u64,
     /// The greatest durable offset that any frame so far has named.
     durable: u64,
+    /// The last torn end is not just cut off: what a write that was cut short leaves.
+    is_spoilt: bool,
     ahead: Vec<u8>,
     ahead_at: u64,
 }
@@ -159,6 +161,7 @@ impl SegmentReader {
             offset: SEGMENT_HEADER_LEN as u64,
             limit: u64::MAX,
             durable: 0,
+            is_spoilt: false,
             ahead: Vec::new(),
             ahead_at: 0,
         }
@@ -210,6 +213,13 @@ impl SegmentReader {
         self.limit = self.file.len()?;
         self.ahead.clear();
         Ok(())
+    }
+
+    /// Where a torn end begins that is not just cut off, as a writer leaves it that is killed in a write: bytes of a whole frame are there, and are not
+    /// what they should be. A loss of power can leave that, and so can damage that nothing tells from it.
+    #[must_use]
+    pub fn spoilt_from(&self) -> Option<u64> {
+        self.is_spoilt.then_some(self.offset)
     }
 
     /// Takes the whole file for known to be on disk, because something outside of it says so: what is not sound in it is damage from here on, and no
@@ -362,6 +372,9 @@ impl SegmentReader {
             place = found.end();
         }
         if from >= self.durable {
+            let end = self.end_of_file()?;
+            let len = touched.map_or(HEADER_LEN as u64, |header| header.frame_len());
+            self.is_spoilt = from + len <= end;
             return Ok(Next::End(Ending::Torn));
         }
         let to = match sound_again {

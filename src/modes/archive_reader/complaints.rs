@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io::Write;
 use std::ops::Range;
+use std::path::Path;
 
 /// Says what is wrong, one line each.
 #[derive(Debug)]
@@ -95,6 +96,14 @@ impl<W: Write> Complaints<W> {
         self.say(format_args!(
             "{stream}: positions {start} to {end} are missing: {}{records}",
             gap.reason.words()
+        ));
+    }
+
+    /// A segment that ends in what is no frame. That is not wrong: a loss of power may leave it, and nothing was built on it.
+    pub fn spoilt(&mut self, path: &Path, from: u64) {
+        self.say(format_args!(
+            "{} is read up to byte {from}: what follows is no frame, and nothing says that the disk ever held it",
+            path.display()
         ));
     }
 

@@ -50,7 +50,7 @@ use hog_ring::statement::Definition;
 use std::fmt;
 use std::io;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -151,6 +151,14 @@ pub trait Visitor {
     /// # Errors
     /// When the output cannot be written.
     fn ended(&mut self, _stream: &StreamInfo, _end: &End) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// A segment is read no further than `from`: what follows is no frame, nor one that was cut short, and nothing says that the disk ever held it.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    fn spoilt(&mut self, _path: &Path, _from: u64) -> io::Result<()> {
         Ok(())
     }
 

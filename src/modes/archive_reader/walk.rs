@@ -156,6 +156,11 @@ impl<'v, V: Visitor> Reading<'v, V> {
             open.reader.know_durable();
             ending = self.advance(&mut open)?;
         }
+        if ending == Some(Ending::Torn)
+            && let Some(from) = open.reader.spoilt_from()
+        {
+            self.visitor().spoilt(open.reader.path(), from)?;
+        }
         self.close(open, ending);
         Ok(())
     }
