@@ -4,11 +4,11 @@ use super::{split, take};
 use hog::formats::body::{Attach, End, Gap, Seal};
 use hog::formats::codec::Decompressor;
 use hog::formats::definitions::Definitions;
-use hog::formats::frame::{Codec, FrameHeader, HEADER_LEN, Kind, MAGIC};
+use hog::formats::frame::{Codec, END_SPAN, FrameHeader, HEADER_LEN, Kind, MAGIC};
 use hog::formats::table::{StreamState, Table};
 use hog::formats::{checkpoint, frame};
 use hog::ids::{OwnerId, SegmentId, StreamId};
-use hog::limits::FRAME_BODY_MAX;
+use hog::limits::{FRAME_BODY_MAX, POSITION_MAX};
 
 pub(crate) fn judge(bytes: &[u8]) {
     let (found, body) = take::<HEADER_LEN>(bytes);
@@ -19,7 +19,7 @@ pub(crate) fn judge(bytes: &[u8]) {
     let Ok(header) = FrameHeader::open(&mended, SegmentId::NIL) else {
         return;
     };
-    assert!(header.is_within_bounds());
+    assert_bounds(&header);
     assert_eq!(header.seal(SegmentId::NIL), mended);
     let (body, _) = split(body, FRAME_BODY_MAX);
     let len = frame::body_len(body);
@@ -49,6 +49,25 @@ pub(crate) fn judge(bytes: &[u8]) {
     };
     assert_eq!(raw.len(), header.raw_len as usize);
     judge_body(&header, raw);
+}
+
+/// What every reader relies on.
+fn assert_bounds(header: &FrameHeader) {
+    let FrameHeader { start, end, .. } = *header;
+    assert!(
+        start <= end && end <= POSITION_MAX && start % 8 == 0 && end % 8 == 0,
+        "{header:?}"
+    );
+    assert!(
+        header.body_len as usize <= FRAME_BODY_MAX && header.raw_len as usize <= FRAME_BODY_MAX,
+        "{header:?}"
+    );
+    match header.kind {
+        Kind::Data => assert_eq!(end - start, u64::from(header.raw_len)),
+        Kind::Gap => assert!(end > start),
+        Kind::End => assert_eq!(end - start, END_SPAN),
+        _ => {}
+    }
 }
 
 /// Puts the CRC of a header right.

@@ -16,6 +16,7 @@ pub(crate) fn judge(bytes: &[u8]) {
         assert!(choice.tail <= tail && choice.tail > 0 && choice.state.len() <= STATE_MAX);
         let chosen = copies[choice.copy];
         assert_eq!(chosen[16..16 + choice.state.len()], choice.state[..]);
+        assert_eq!(mend(chosen), chosen, "its CRC is not that of its bytes");
         // The other one does not hold, or not more than this one.
         let alone = if choice.copy == 0 {
             [&[], copies[1]]

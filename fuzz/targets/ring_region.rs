@@ -3,6 +3,7 @@
 
 use super::{split, take};
 use hog_ring::layout::{HEADER_AREA, IDENTITY_CRC, IDENTITY_LEN, STATE_COPIES};
+use hog_ring::limits::unfragmented_max;
 use hog_ring::record::{adoption_time, gap_totals};
 use hog_ring::{GroupOptions, Identity, Kind, RingReader, Walk, Writer, cut};
 use std::fs::File;
@@ -98,15 +99,24 @@ fn drain(mut reader: RingReader) {
         assert!(whole.len == bytes.len() || whole.bad.is_some());
         let early = cut(&bytes[..bytes.len() / 16 * 8], false, CAPACITY as u64);
         assert!(early.len <= whole.len, "an early cut takes what a late one does not");
+        let mut open = 0;
         for item in Walk::new(&bytes[..whole.len]) {
             let (_, header, payload) = item.unwrap();
-            assert!(payload.len() + hog_ring::layout::TIMED_HEADER >= header.len);
+            open += header.padded_len();
+            assert!(
+                open <= unfragmented_max(CAPACITY as u64),
+                "{header:?} makes {open} bytes"
+            );
+            if !header.more {
+                open = 0;
+            }
             match header.kind {
                 Kind::Gap => assert!(gap_totals(payload).is_some()),
                 Kind::Abort => assert_eq!(adoption_time(payload).is_some(), payload.len() >= 8),
                 _ => {}
             }
         }
+        assert_eq!(open, 0, "it ends within a transaction");
         position = tail;
         reader.advance(position);
     }
