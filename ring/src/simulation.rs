@@ -118,7 +118,11 @@ mod simulated {
     /// What others do while a process waits; whether they made it worth another look.
     type Meanwhile = Box<dyn FnMut() -> bool>;
 
+    /// What others do at a point at which a process stalls.
+    type Interruption = Box<dyn FnOnce()>;
+
     thread_local! {
+        static INTERRUPTION: RefCell<Option<(u64, Interruption)>> = const { RefCell::new(None) };
         static WORLD: RefCell<Option<World>> = const { RefCell::new(None) };
         static MEANWHILE: RefCell<Option<Meanwhile>> = const { RefCell::new(None) };
     }
@@ -161,6 +165,7 @@ mod simulated {
     pub fn end() {
         WORLD.set(None);
         MEANWHILE.set(None);
+        INTERRUPTION.set(None);
     }
 
     /// Whether this thread simulates.
@@ -204,6 +209,31 @@ mod simulated {
     /// Kills the process that passes the `points`th point from now, counted from 0; `None` kills nobody.
     pub fn kill_after(points: Option<u64>) {
         with(|world| world.countdown = points);
+    }
+
+    /// Has `act` run when the `points`th point from now is passed, counted from 0, within whatever call passes it: that call stalls meanwhile, and goes on
+    /// after it as if nothing had happened.
+    pub fn interrupt_after(points: u64, act: Box<dyn FnOnce()>) {
+        INTERRUPTION.set(Some((points, act)));
+    }
+
+    /// Forgets what was given to [`interrupt_after`] and has not run.
+    pub fn cancel_interruption() {
+        INTERRUPTION.set(None);
+    }
+
+    fn interrupt() {
+        let due = INTERRUPTION.with_borrow_mut(|place| match place {
+            Some((0, _)) => place.take(),
+            Some((left, _)) => {
+                *left -= 1;
+                None
+            }
+            None => None,
+        });
+        if let Some((_, act)) = due {
+            act();
+        }
     }
 
     /// Points that were passed since the beginning.
@@ -282,6 +312,7 @@ mod simulated {
         if let Some(pid) = killed.flatten() {
             std::panic::resume_unwind(Box::new(Killed { pid }));
         }
+        interrupt();
     }
 
     pub(crate) fn boottime_ns() -> Option<u64> {

@@ -32,6 +32,9 @@ pub(super) enum Action {
     StartSender(Manner, Kill),
     /// Its drainer takes turns.
     Drain(u8, Kill),
+    /// Its drainer stalls at so many points from the beginning of a turn, and wakes up when its successor has taken some turns. Then the programs that run log
+    /// as much as there seems to be room for.
+    Stall(u64, u8),
     /// Its spool is synced.
     SyncSpool(Kill),
     /// It ships to a receiver, for so many turns.
@@ -74,6 +77,7 @@ pub(super) struct Weather {
     has_disk_faults: bool,
     has_power_cuts: bool,
     has_sender_power_cuts: bool,
+    has_stalls: bool,
 }
 
 impl Weather {
@@ -83,6 +87,7 @@ impl Weather {
             has_disk_faults: random.u8(..3) == 0,
             has_power_cuts: random.u8(..2) == 0,
             has_sender_power_cuts: random.u8(..8) == 0,
+            has_stalls: random.bool(),
         }
     }
 }
@@ -120,6 +125,7 @@ fn action(random: &mut Rng, weather: Weather) -> Action {
         87..91 => Action::StartReceiver(receiver, kill),
         91..93 => Action::Elapse([1, 15, 60, 400, 7_000, 86_400_000][random.usize(..6)]),
         93 => Action::Cut(receiver, random.bool()),
+        94 if weather.has_stalls => Action::Stall(random.u64(..40), random.u8(..2)),
         _ => mishap(random, weather, program, receiver),
     }
 }

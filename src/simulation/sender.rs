@@ -30,8 +30,11 @@ use crate::stages::spool::room::{Bounds, OnFull};
 use crate::stages::spool::{Spool, SpoolIndex};
 use crossbeam::channel::unbounded;
 use hog_ring::doorbell::Doorbell;
+use hog_ring::simulation;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -73,7 +76,7 @@ struct Run {
     drainer: Option<Drainer<Spool>>,
     /// The log of a drainer that failed.
     used: Option<Spool>,
-    source: DrainerSource,
+    source: Rc<DrainerSource>,
     synced: SyncedSpool,
     index: Arc<SpoolIndex>,
     identity: SpoolIdentity,
@@ -91,6 +94,27 @@ struct DrainerSource {
 }
 
 impl DrainerSource {
+    /// A drainer that takes the place of the present one: over the log that it let go of, if it did.
+    fn successor(&self, used: &mut Option<Spool>) -> Result<Drainer<Spool>, String> {
+        let pass = self.fence.relieve().ok_or("the former one acts")?;
+        let log = match used.take() {
+            Some(former) => match former.reopen(&pass) {
+                Ok(log) => log,
+                Err(words) => {
+                    *used = Some(former);
+                    return Err(words);
+                }
+            },
+            None => (self.reopen)(&pass)?,
+        };
+        let mut drainer = self.drainer(log, &pass)?;
+        if let Err(words) = drainer.begin() {
+            *used = Some(drainer.into_log());
+            return Err(words);
+        }
+        Ok(drainer)
+    }
+
     fn drainer(&self, log: Spool, pass: &Pass) -> Result<Drainer<Spool>, String> {
         let opened = OpenedRings {
             directory: self.rings.clone(),
@@ -172,6 +196,11 @@ impl Sender {
         self.act(kill, |run| {
             run.drain();
         });
+    }
+
+    /// The drainer stalls in a turn, at the `points`th point of it, until its successor has taken `turns`.
+    pub(super) fn stall(&mut self, points: u64, turns: u8) {
+        self.act(None, |run| run.stall(points, turns));
     }
 
     /// The thread that syncs takes a turn, and the recorder notes what was acknowledged.
@@ -332,23 +361,36 @@ impl Run {
     }
 
     fn successor(&mut self) -> Result<Drainer<Spool>, String> {
-        let pass = self.source.fence.relieve().ok_or("the former one acts")?;
-        let log = match self.used.take() {
-            Some(used) => match used.reopen(&pass) {
-                Ok(log) => log,
-                Err(words) => {
-                    self.used = Some(used);
-                    return Err(words);
+        self.source.successor(&mut self.used)
+    }
+
+    /// A turn of the drainer that stalls at the `points`th point of it, and wakes up after its successor has taken `turns`.
+    fn stall(&mut self, points: u64, turns: u8) {
+        let Some(mut drainer) = self.drainer.take() else { return };
+        let (source, index) = (Rc::clone(&self.source), Arc::clone(&self.index));
+        let place = Rc::new(RefCell::new(None));
+        let follower = Rc::clone(&place);
+        simulation::interrupt_after(
+            points,
+            Box::new(move || {
+                if index.is_held() {
+                    return; // a successor would wait for that
                 }
-            },
-            None => (self.source.reopen)(&pass)?,
-        };
-        let mut drainer = self.source.drainer(log, &pass)?;
-        if let Err(words) = drainer.begin() {
-            self.used = Some(drainer.into_log());
-            return Err(words);
+                if let Ok(mut successor) = source.successor(&mut None) {
+                    for _ in 0..turns {
+                        let _ = successor.turn(); // should it fail, it does so again
+                    }
+                    follower.replace(Some(successor));
+                }
+            }),
+        );
+        let woken = drainer.turn();
+        simulation::cancel_interruption();
+        match (place.take(), woken) {
+            (Some(successor), _) => self.drainer = Some(successor),
+            (None, Ok(_)) => self.drainer = Some(drainer),
+            (None, Err(_)) => self.used = Some(drainer.into_log()),
         }
-        Ok(drainer)
     }
 
     fn end(self) {
@@ -510,14 +552,14 @@ fn open(
     let stop = Stop::default();
     let lanes = lanes(&senders, &earlier, identity, manner, &stop, destinations);
     let report = Arc::new(DrainerReport::default());
-    let source = DrainerSource {
+    let source = Rc::new(DrainerSource {
         rings,
         lock: Arc::new(DirectoryLock::take(locks).map_err(|error| words(&error))?),
         inherited: Arc::new(inherited),
         report: Arc::clone(&report),
         fence: Arc::default(),
         reopen: GroupLog::reopener(&spool),
-    };
+    });
     let mut drainer = source.drainer(spool, &source.fence.pass())?;
     drainer.begin()?;
     Ok(Run {

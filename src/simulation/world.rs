@@ -3,7 +3,7 @@
 use super::action::{Action, EXCHANGE_STEPS, PROGRAMS, RECEIVERS};
 use super::check;
 use super::process::Process;
-use super::program::Program;
+use super::program::{Call, Program};
 use super::receiver::Receiver;
 use super::sender::{Manner, Sender};
 use crate::formats::codec::Compression;
@@ -18,6 +18,8 @@ use uuid::Uuid;
 
 /// Rounds in which everything must have come to rest once nothing fails any more.
 const ROUNDS_MAX: usize = 400;
+/// Records that fill a ring.
+const BURST: usize = 50;
 /// What time a step takes.
 const STEP: Duration = Duration::from_micros(30);
 /// Boot times lie this far above the beginning of simulated time.
@@ -89,6 +91,13 @@ impl World {
                 for _ in 0..*turns {
                     self.sender.drain(*kill);
                     self.pass(STEP);
+                }
+                Ok(())
+            }
+            Action::Stall(points, turns) => {
+                self.sender.stall(*points, *turns);
+                for program in &mut self.programs {
+                    (0..BURST).try_for_each(|_| program.log(Call::Record(1500), None))?;
                 }
                 Ok(())
             }
@@ -271,6 +280,12 @@ impl World {
                 reader.is_adoptable() && reader.tail(head).is_ok_and(|tail| tail == head)
             })
         }))
+    }
+
+    /// A checksum of all disks.
+    pub(super) fn digest(&self) -> u32 {
+        let receivers = self.receivers.iter().map(|receiver| receiver.disk.digest());
+        receivers.fold(self.sender.disk.digest(), |sum, digest| sum.rotate_left(1) ^ digest)
     }
 
     /// Whether every archive holds what it must.

@@ -26,6 +26,9 @@ struct Arguments {
     /// Threads, each with runs of its own
     #[arg(long, default_value_t = 2)]
     threads: u64,
+    /// Run each seed twice, and fail where that does not come to the same bytes on all disks
+    #[arg(long)]
+    twice: bool,
     /// Do not look for the fewest actions that fail
     #[arg(long)]
     no_shorten: bool,
@@ -81,7 +84,11 @@ fn simulate(progress: &Progress, arguments: &Arguments) {
         if seed >= progress.end {
             return;
         }
-        if let Err(words) = run(seed, &places)
+        let mut outcome = run(seed, &places);
+        if arguments.twice && outcome.is_ok() && run(seed, &places) != outcome {
+            outcome = Err("a second run of it comes to other bytes".to_owned());
+        }
+        if let Err(words) = outcome
             && !progress.has_failed.swap(true, Ordering::Relaxed)
         {
             let shortened = if arguments.no_shorten {

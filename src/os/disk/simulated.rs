@@ -207,6 +207,20 @@ impl Disk {
         files.collect()
     }
 
+    /// A checksum of all names and files, as processes see them.
+    #[must_use]
+    pub fn digest(&self) -> u32 {
+        let state = self.lock();
+        let bytes = |node: &Node| match node {
+            Node::File(inode) => state.inodes.get(inode).map_or(&[][..], |inode| &inode.seen),
+            Node::Directory => &[],
+        };
+        state.names.iter().fold(0, |digest, (path, node)| {
+            let digest = crc32c::crc32c_append(digest, path.as_os_str().as_encoded_bytes());
+            crc32c::crc32c_append(digest, bytes(node))
+        })
+    }
+
     /// Writes the files, as processes see them, below the real directory `to`.
     ///
     /// # Errors

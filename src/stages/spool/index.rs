@@ -165,6 +165,13 @@ impl SpoolIndex {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether somebody is at it, who may stall there: a simulation, which is one thread, cannot wait for that.
+    #[cfg(feature = "simulation")]
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.state.try_lock().is_err()
+    }
+
     /// Bytes appended since the start.
     #[must_use]
     pub fn appended(&self) -> u64 {
