@@ -29,7 +29,7 @@ pub(super) struct Must<'a> {
     pub(super) histories: &'a [&'a History],
     /// Rings that are kept for their programs: their streams do not end.
     pub(super) kept: &'a BTreeSet<Uuid>,
-    /// Memory was lost: GAPs are no complaint, and streams may never end.
+    /// Memory was lost, and what was not synced: GAPs are no complaint, nor are records whose definition is gone, and streams may never end.
     pub(super) may_lack: bool,
 }
 
@@ -122,8 +122,11 @@ impl Visitor for Found {
     }
 
     fn undefined(&mut self, stream: &StreamInfo, position: u64, statement: u32) -> io::Result<()> {
-        let words = format!("{stream} has a record at {position} of statement {statement}, which nothing defines");
-        self.complaints.push(words);
+        // Its definition may have lain in a segment that was lost with what was not synced.
+        if !self.may_lack {
+            let words = format!("{stream} has a record at {position} of statement {statement}, which nothing defines");
+            self.complaints.push(words);
+        }
         Ok(())
     }
 
