@@ -88,17 +88,18 @@ const SIMULATED: &[&str] = &[
     "ack-before-sync",
     "checkpoint-before-sync",
     "retried-fsync",
+    "stalled-worker-writes-on",
 ];
 
 /// Seeds within which each of them must be caught.
-const SEEDS_TO_CATCH: u64 = 1000;
+const SEEDS_TO_CATCH: &str = "1000";
 
 #[test]
 fn simulated_runs_deliver_everything_once_and_in_order_and_with_each_mutant_they_do_not() {
-    let unharmed = simulate("none", 300);
+    let unharmed = simulate("none", &["--twice", "--seeds", "150"]);
     assert!(unharmed.status.success(), "{unharmed:?}");
     for mutant in SIMULATED {
-        let output = simulate(mutant, SEEDS_TO_CATCH);
+        let output = simulate(mutant, &["--seeds", SEEDS_TO_CATCH]);
         let words = String::from_utf8_lossy(&output.stdout);
         let caught = words.lines().find(|line| line.contains(" fails: "));
         let caught = caught.unwrap_or_else(|| panic!("{mutant} was not caught: {output:?}"));
@@ -107,9 +108,8 @@ fn simulated_runs_deliver_everything_once_and_in_order_and_with_each_mutant_they
 }
 
 /// Simulates runs with `mutant`, until one fails.
-fn simulate(mutant: &str, seeds: u64) -> Output {
-    let seeds = seeds.to_string();
-    cargo_test("simulate", mutant, &["--no-shorten", "--seeds", &seeds])
+fn simulate(mutant: &str, which: &[&str]) -> Output {
+    cargo_test("simulate", mutant, &[&["--no-shorten"], which].concat())
 }
 
 /// That `test` fails with `mutant`.

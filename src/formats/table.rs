@@ -10,7 +10,7 @@ use crate::formats::frame::{self, FrameHeader, Kind};
 use crate::formats::pieces::BodyError;
 use crate::ids::{OwnerId, StreamId};
 use hog_ring::record::{self, Walk};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use thiserror::Error;
 use uuid::Uuid;
@@ -71,9 +71,9 @@ pub struct Sender {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
     /// By stream.
-    pub streams: HashMap<StreamId, Stream>,
+    pub streams: BTreeMap<StreamId, Stream>,
     /// By sender; empty in a spool.
-    pub senders: HashMap<OwnerId, Sender>,
+    pub senders: BTreeMap<OwnerId, Sender>,
 }
 
 /// Why a frame does not fit the table.

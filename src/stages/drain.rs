@@ -8,7 +8,7 @@
 //! [`Drain`] holds what is known of the rings, [`Drain::plan`] says what to do, and the caller tells what it saw and did.
 
 use crate::ids::StreamId;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// What is known of one ring.
 #[derive(Clone, Debug)]
@@ -65,7 +65,7 @@ pub enum Plan {
 /// The rings of a group.
 #[derive(Debug, Default)]
 pub struct Drain {
-    rings: HashMap<StreamId, Ring>,
+    rings: BTreeMap<StreamId, Ring>,
     /// Streams by age, oldest first.
     order: Vec<StreamId>,
     /// Which living ring goes first, so that a busy one does not starve the others.

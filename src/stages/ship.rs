@@ -11,7 +11,7 @@ use crate::formats::table::StreamState;
 use crate::formats::wire::Held;
 use crate::ids::StreamId;
 use crate::limits::{FRAME_BODY_MAX, WINDOW_BYTES};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// What is known of one stream at the destination, on this connection.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +48,7 @@ pub enum Verdict {
 /// One connection to a destination.
 #[derive(Debug, Default)]
 pub struct Ship {
-    streams: HashMap<StreamId, Remote>,
+    streams: BTreeMap<StreamId, Remote>,
     in_flight: u64,
 }
 

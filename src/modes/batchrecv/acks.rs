@@ -6,7 +6,7 @@ use crate::formats::wire;
 use crate::ids::StreamId;
 use crate::modes::supervise::provoke;
 use crate::os::net::{self, Line};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Condvar, Mutex, PoisonError};
 
 /// The letterbox of one connection.
@@ -18,9 +18,9 @@ pub struct AckBox {
 
 #[derive(Default)]
 struct BoxState {
-    acked: HashMap<StreamId, u64>,
+    acked: BTreeMap<StreamId, u64>,
     /// Answers to ATTACH: up to where each stream is held.
-    has: HashMap<StreamId, u64>,
+    has: BTreeMap<StreamId, u64>,
     /// An answer to PING is due; one answers many.
     pong: bool,
     closed: bool,

@@ -3,7 +3,7 @@
 use crate::ids::StreamId;
 use hog_ring::owner::OwnerWord;
 use hog_ring::reader::{Liveness, OpenError, RingReader};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -66,7 +66,7 @@ pub struct RingSet {
     directory: PathBuf,
     /// Device and inode of the directory when its lock was taken.
     identity: Option<(u64, u64)>,
-    rings: HashMap<StreamId, RingHandle>,
+    rings: BTreeMap<StreamId, RingHandle>,
     /// Files (device and inode) that were looked at: the stream of a ring, or nothing for one that can never be drained.
     seen: HashMap<(u64, u64), Option<StreamId>>,
     /// Files that could not be opened at the last scan, and the directory itself. They are tried again, and reported once.
@@ -74,7 +74,7 @@ pub struct RingSet {
     /// Streams of rings that are not touched while their producers do not live.
     left: HashSet<StreamId>,
     /// Such rings.
-    waiting: HashMap<StreamId, RingHandle>,
+    waiting: BTreeMap<StreamId, RingHandle>,
 }
 
 impl RingSet {
@@ -84,11 +84,11 @@ impl RingSet {
         Self {
             directory: directory.to_owned(),
             identity: identity_of(directory),
-            rings: HashMap::new(),
+            rings: BTreeMap::new(),
             seen: HashMap::new(),
             refused: HashSet::new(),
             left: HashSet::new(),
-            waiting: HashMap::new(),
+            waiting: BTreeMap::new(),
         }
     }
 
