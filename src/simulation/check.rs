@@ -139,10 +139,7 @@ impl Visitor for Found {
     }
 
     fn fault(&mut self, fault: &Fault) -> io::Result<()> {
-        // An archive whose sync failed goes back, and what it then says less comes again.
-        if !matches!(fault, Fault::Contradiction { .. }) {
-            self.complaints.push(fault.to_string());
-        }
+        self.complaints.push(fault.to_string());
         Ok(())
     }
 }

@@ -171,6 +171,7 @@ impl<'v, V: Visitor> Streams<'v, V> {
                 self.hole(id, said.first, said.end)?;
             }
             self.adopt(id, said, segment.owner)?;
+            self.note_return(id, said.end);
         }
         self.here.lost_sight = false;
         if self.span == Span::Endless {
@@ -190,12 +191,17 @@ impl<'v, V: Visitor> Streams<'v, V> {
         }
         for (id, said) in in_order(&table) {
             self.adopt(id, said, segment.owner)?;
-            if let Some(stream) = self.here.known.get_mut(&id).filter(|stream| stream.end > said.end) {
-                // Its log goes back to where it breaks. What later checkpoints say of it contradicts nothing.
-                stream.carried_by = OwnerId::NIL;
-            }
+            self.note_return(id, said.end);
         }
         Ok(())
+    }
+
+    /// A log that says less of a stream than was read went back: to where the stream breaks, or to what was on disk when a sync failed. Until it carries the
+    /// stream further than that again, what its checkpoints say contradicts nothing.
+    fn note_return(&mut self, id: StreamId, said: u64) {
+        if let Some(stream) = self.here.known.get_mut(&id).filter(|stream| stream.end > said) {
+            stream.carried_by = OwnerId::NIL;
+        }
     }
 
     /// Goes on with a stream from where a checkpoint says it stands, if that is not behind where it is read already.
