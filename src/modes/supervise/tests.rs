@@ -146,7 +146,8 @@ fn of_a_worker_whose_threads_all_hang_no_more_are_started_than_a_few_until_one_e
     };
     tend_until(&supervisor, || {
         hurry();
-        hanging() == HANGING_MAX
+        // One that was relieved at once may not have come to its work yet.
+        hanging() == HANGING_MAX && runs.load(Ordering::SeqCst) as usize == HANGING_MAX
     });
     let before = supervisor.hearts.counts();
     for _ in 0..20 {
