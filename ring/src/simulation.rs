@@ -211,6 +211,14 @@ mod simulated {
         with(|world| world.countdown = points);
     }
 
+    /// Kills the present process here; it unwinds with [`Killed`].
+    pub fn kill_here() {
+        let killed = with(|world| world.dead.insert(world.process).then_some(world.process));
+        if let Some(pid) = killed.flatten() {
+            std::panic::resume_unwind(Box::new(Killed { pid }));
+        }
+    }
+
     /// Has `act` run when the `points`th point from now is passed, counted from 0, within whatever call passes it: that call stalls meanwhile, and goes on
     /// after it as if nothing had happened.
     pub fn interrupt_after(points: u64, act: Box<dyn FnOnce()>) {

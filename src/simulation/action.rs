@@ -69,6 +69,36 @@ pub(super) enum Action {
     Elapse(u64),
 }
 
+impl Action {
+    /// The same action without a kill in it; `None` for a mishap.
+    pub(super) fn in_peace(self) -> Option<Self> {
+        Some(match self {
+            Self::Log(program, call, _) => Self::Log(program, call, None),
+            Self::Close(program, _) => Self::Close(program, None),
+            Self::StartSender(manner, _) => Self::StartSender(manner, None),
+            Self::Drain(turns, _) => Self::Drain(turns, None),
+            Self::SyncSpool(_) => Self::SyncSpool(None),
+            Self::Ship(receiver, turns, _) => Self::Ship(receiver, turns, None),
+            Self::Hear(receiver, bytes, _) => Self::Hear(receiver, bytes, None),
+            Self::Exchange(receiver, step, _) => Self::Exchange(receiver, step, None),
+            Self::StartReceiver(receiver, _) => Self::StartReceiver(receiver, None),
+            Self::Carry(receiver, which, bytes, _) => Self::Carry(receiver, which, bytes, None),
+            Self::Answer(receiver, which, _) => Self::Answer(receiver, which, None),
+            Self::SyncArchive(receiver, _) => Self::SyncArchive(receiver, None),
+            Self::Elapse(ms) => Self::Elapse(ms),
+            Self::KillProgram(_)
+            | Self::Stall(..)
+            | Self::KillSender
+            | Self::KillReceiver(_)
+            | Self::Cut(..)
+            | Self::CutPower(_)
+            | Self::CutSenderPower
+            | Self::FaultReceiver(..)
+            | Self::FaultSender(_) => return None,
+        })
+    }
+}
+
 /// How wild a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Weather {

@@ -115,19 +115,55 @@ pub fn run_and_shorten(seed: u64, places: &Places) -> Result<(), Failure> {
     })
 }
 
+/// Runs what follows from `seed`, without the kills and mishaps in it, again and again: with the power of each host failing at each of its syncs, before what that
+/// covers is on disk and after. Says how many runs that were.
+///
+/// # Errors
+/// What was wrong, and where the power failed, in words.
+pub fn cut_power_at_each_sync(seed: u64, places: &Places) -> Result<u64, String> {
+    let actions: Vec<_> = action::actions(seed).into_iter().filter_map(Action::in_peace).collect();
+    let mut syncs = Vec::new();
+    run_with(seed, &actions, places, |_| (), |world| syncs = world.syncs())?;
+    let mut runs = 1;
+    for (host, syncs) in syncs.iter().enumerate() {
+        for (sync, is_done) in (0..*syncs).flat_map(|sync| [(sync, false), (sync, true)]) {
+            let cut = |world: &World| world.cut_power_at(host, sync, is_done);
+            run_with(seed, &actions, places, cut, |_| ()).map_err(|words| {
+                let when = if is_done { "after" } else { "before" };
+                format!("the power of host {host} fails {when} its sync {sync}: {words}")
+            })?;
+            runs += 1;
+        }
+    }
+    Ok(runs)
+}
+
 fn run_actions(seed: u64, actions: &[Action], places: &Places) -> Result<u32, String> {
+    run_with(seed, actions, places, |_| (), |_| ())
+}
+
+/// Runs `actions` in a world of `seed`; `prepare` is called before them, and `look` at the end.
+fn run_with(
+    seed: u64,
+    actions: &[Action],
+    places: &Places,
+    prepare: impl FnOnce(&World),
+    look: impl FnOnce(&World),
+) -> Result<u32, String> {
     let (shm, scratch) = (places.of("shm"), places.of("scratch"));
     empty(&shm).map_err(|error| format!("{} cannot be emptied: {error}", shm.display()))?;
     fastrand::seed(seed);
     simulation::begin(seed);
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let mut world = World::new(seed, &shm, &scratch)?;
+        prepare(&world);
         for action in actions {
             tracing::info!("-- {action:?}");
             world.act(action)?;
         }
         tracing::info!("-- nothing fails any more");
         world.come_to_rest()?;
+        look(&world);
         world.check()?;
         Ok(world.digest())
     }));

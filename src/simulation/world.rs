@@ -68,8 +68,39 @@ impl World {
         self.next_pid
     }
 
-    /// Does one action.
+    /// Does one action. Hosts whose power failed in it are down after it.
     pub(super) fn act(&mut self, action: &Action) -> Result<(), String> {
+        self.do_now(action)?;
+        self.take_down_hosts_without_power()
+    }
+
+    fn take_down_hosts_without_power(&mut self) -> Result<(), String> {
+        for receiver in 0..self.receivers.len() {
+            if self.receivers[receiver].disk.was_cut() {
+                self.do_now(&Action::CutPower(receiver))?;
+            }
+        }
+        if self.sender.disk.was_cut() {
+            self.do_now(&Action::CutSenderPower)?;
+        }
+        Ok(())
+    }
+
+    /// Has the power of a host fail at one of its syncs; the sender's is the last one.
+    pub(super) fn cut_power_at(&self, host: usize, sync: u64, is_done: bool) {
+        let disks = self.receivers.iter().map(|receiver| &receiver.disk);
+        if let Some(disk) = disks.chain([&self.sender.disk]).nth(host) {
+            disk.cut_power_at(sync, is_done);
+        }
+    }
+
+    /// Syncs that each host has asked its disk for.
+    pub(super) fn syncs(&self) -> Vec<u64> {
+        let disks = self.receivers.iter().map(|receiver| &receiver.disk);
+        disks.chain([&self.sender.disk]).map(Disk::syncs).collect()
+    }
+
+    fn do_now(&mut self, action: &Action) -> Result<(), String> {
         self.pass(STEP);
         match action {
             Action::Log(program, call, kill) => {
@@ -255,6 +286,7 @@ impl World {
                     self.exchange(receiver, step, None)?;
                 }
             }
+            self.take_down_hosts_without_power()?;
             if round > 3 && self.sender.is_at_rest() && self.are_rings_drained()? {
                 return Ok(());
             }

@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // It is test code.
 
 use clap::Parser;
-use hog::simulation::{Failure, Places, run, run_and_shorten};
+use hog::simulation::{Failure, Places, cut_power_at_each_sync, run, run_and_shorten};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -29,6 +29,9 @@ struct Arguments {
     /// Run each seed twice, and fail where that does not come to the same bytes on all disks
     #[arg(long)]
     twice: bool,
+    /// Cut the power of each host at each of its syncs, in a run of its own each time
+    #[arg(long)]
+    each_sync: bool,
     /// Do not look for the fewest actions that fail
     #[arg(long)]
     no_shorten: bool,
@@ -44,6 +47,7 @@ struct Arguments {
 struct Progress {
     next: AtomicU64,
     end: u64,
+    runs: AtomicU64,
     has_failed: AtomicBool,
     failure: Mutex<Option<Failure>>,
 }
@@ -54,6 +58,7 @@ fn main() -> ExitCode {
     let progress = Progress {
         next: AtomicU64::new(arguments.from),
         end: arguments.from + arguments.seeds,
+        runs: AtomicU64::new(0),
         has_failed: AtomicBool::new(false),
         failure: Mutex::new(None),
     };
@@ -66,7 +71,8 @@ fn main() -> ExitCode {
     let seconds = began.elapsed().as_secs_f64();
     let failure = progress.failure.into_inner().unwrap();
     let Some(failure) = failure else {
-        println!("seeds={} failures=0 seconds={seconds:.1}", arguments.seeds);
+        let runs = progress.runs.into_inner();
+        println!("seeds={} runs={runs} failures=0 seconds={seconds:.1}", arguments.seeds);
         return ExitCode::SUCCESS;
     };
     println!("seed {} fails: {}", failure.seed, failure.words);
@@ -84,6 +90,18 @@ fn simulate(progress: &Progress, arguments: &Arguments) {
         if seed >= progress.end {
             return;
         }
+        if arguments.each_sync {
+            match told(arguments, || cut_power_at_each_sync(seed, &places)) {
+                Ok(runs) => drop(progress.runs.fetch_add(runs, Ordering::Relaxed)),
+                Err(words) => {
+                    progress.has_failed.store(true, Ordering::Relaxed);
+                    let trace = Vec::new();
+                    *progress.failure.lock().unwrap() = Some(Failure { seed, words, trace });
+                }
+            }
+            continue;
+        }
+        progress.runs.fetch_add(1, Ordering::Relaxed);
         let mut outcome = run(seed, &places);
         if arguments.twice && outcome.is_ok() && run(seed, &places) != outcome {
             outcome = Err("a second run of it comes to other bytes".to_owned());
@@ -98,14 +116,8 @@ fn simulate(progress: &Progress, arguments: &Arguments) {
                     words: words.clone(),
                     trace,
                 })
-            } else if arguments.verbose {
-                let subscriber = tracing_subscriber::fmt()
-                    .without_time()
-                    .with_writer(std::io::stderr)
-                    .finish();
-                tracing::subscriber::with_default(subscriber, || run_and_shorten(seed, &places))
             } else {
-                run_and_shorten(seed, &places)
+                told(arguments, || run_and_shorten(seed, &places))
             };
             let failure = shortened.err().unwrap_or_else(|| Failure {
                 seed,
@@ -115,4 +127,16 @@ fn simulate(progress: &Progress, arguments: &Arguments) {
             *progress.failure.lock().unwrap() = Some(failure);
         }
     }
+}
+
+/// Does `act`, and tells what hog says meanwhile if that was asked for.
+fn told<T>(arguments: &Arguments, act: impl FnOnce() -> T) -> T {
+    if !arguments.verbose {
+        return act();
+    }
+    let subscriber = tracing_subscriber::fmt()
+        .without_time()
+        .with_ansi(false)
+        .with_writer(std::io::stderr);
+    tracing::subscriber::with_default(subscriber.finish(), act)
 }

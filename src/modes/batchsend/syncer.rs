@@ -53,6 +53,8 @@ pub struct SyncedSpool {
     recorder: Recorder,
     /// The disk refused to have a failed segment written anew, and that was said.
     is_refused: AtomicBool,
+    /// The disk refused to keep deletions, and that was said.
+    are_deletions_refused: AtomicBool,
 }
 
 impl SyncedSpool {
@@ -72,6 +74,7 @@ impl SyncedSpool {
             directory,
             recorder,
             is_refused: AtomicBool::new(false),
+            are_deletions_refused: AtomicBool::new(false),
         }
     }
 
@@ -86,7 +89,21 @@ impl SyncedSpool {
             self.rewrite_failed(index, post)?;
             index.delete_delivered();
         }
+        self.sync_deletions();
         Ok(())
+    }
+
+    /// Has deletions outlast a loss of power, so that receivers can be told to forget. A disk that refuses is asked again at the next turn.
+    fn sync_deletions(&self) {
+        for index in &self.indexes {
+            let synced = index.sync_deletions();
+            let was_refused = self.are_deletions_refused.swap(synced.is_err(), Ordering::Relaxed);
+            if let Err(error) = synced
+                && !was_refused
+            {
+                warn!("spool of group {}: {}", self.group, chain(&error));
+            }
+        }
     }
 
     /// A predecessor may hang in a sync: nothing that it covers is ever said to be on disk, and the drainer goes on in another segment.

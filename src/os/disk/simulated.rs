@@ -7,16 +7,21 @@
 //!
 //! Every call passes points at which the calling process may be killed ([`hog_ring::simulation::point`]); a killed process gets nothing done any more.
 
+mod file;
+mod inode;
+mod names;
+
+pub(super) use file::File;
+
 use super::kernel::Mode;
 use hog_ring::simulation;
+use inode::Inode;
+use names::{Change, Node};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// What the disk is written in, and loses, piece by piece.
-const SECTOR: u64 = 512;
 
 thread_local! {
     static CURRENT: RefCell<Option<Disk>> = const { RefCell::new(None) };
@@ -66,62 +71,9 @@ struct State {
     /// Changes of names since their directories were synced, oldest first.
     changes: Vec<Change>,
     syncs: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Node {
-    Directory,
-    File(u64),
-}
-
-#[derive(Clone, Debug)]
-enum Change {
-    Set(PathBuf, Node),
-    Remove(PathBuf),
-    Rename(PathBuf, PathBuf, Node),
-}
-
-impl Change {
-    fn names(&self) -> Vec<&PathBuf> {
-        match self {
-            Self::Set(path, _) | Self::Remove(path) => vec![path],
-            Self::Rename(from, to, _) => vec![from, to],
-        }
-    }
-
-    fn is_in(&self, directory: &Path) -> bool {
-        self.names().iter().any(|name| name.parent() == Some(directory))
-    }
-
-    fn apply(&self, names: &mut BTreeMap<PathBuf, Node>) {
-        match self {
-            Self::Set(path, node) => drop(names.insert(path.clone(), *node)),
-            Self::Remove(path) => drop(names.remove(path)),
-            Self::Rename(from, to, node) => {
-                names.remove(from);
-                names.insert(to.clone(), *node);
-            }
-        }
-    }
-}
-
-#[derive(Debug, Default)]
-struct Inode {
-    /// What processes see.
-    seen: Vec<u8>,
-    /// What survives a loss of power.
-    durable: Vec<u8>,
-    /// Sectors written since the last sync.
-    dirty: BTreeSet<u64>,
-    /// Promised bytes, which count as taken.
-    allocated: u64,
-}
-
-/// An open file of a simulated disk.
-#[derive(Debug)]
-pub(super) struct File {
-    disk: Disk,
-    inode: u64,
+    /// The sync at which the power fails, counted from 0, and whether what it covers is on disk by then.
+    cut_at: Option<(u64, bool)>,
+    is_cut: bool,
 }
 
 fn refused() -> io::Error {
@@ -154,6 +106,8 @@ impl Disk {
             names,
             changes: Vec::new(),
             syncs: 0,
+            cut_at: None,
+            is_cut: false,
         })))
     }
 
@@ -179,6 +133,29 @@ impl Disk {
     #[must_use]
     pub fn syncs(&self) -> u64 {
         self.lock().syncs
+    }
+
+    /// Has the power fail at a sync, counted from 0, of a file or a directory: before it, or once what it covers is on disk and before anybody knows. The process
+    /// that calls it is killed; whoever simulates then asks [`Disk::was_cut`], and cuts the host's power.
+    pub fn cut_power_at(&self, sync: u64, is_done: bool) {
+        self.lock().cut_at = Some((sync, is_done));
+    }
+
+    /// Whether the power failed since this was last asked.
+    pub fn was_cut(&self) -> bool {
+        std::mem::take(&mut self.lock().is_cut)
+    }
+
+    /// A sync begins, or has been done: the power may fail.
+    fn may_be_cut(&self, is_done: bool) {
+        let mut state = self.lock();
+        let number = state.syncs - u64::from(is_done);
+        if state.cut_at != Some((number, is_done)) {
+            return;
+        }
+        (state.cut_at, state.is_cut) = (None, true);
+        drop(state);
+        simulation::kill_here();
     }
 
     /// Flips one bit of a file, as rot does: processes see it, and it survives. Says whether there was such a byte.
@@ -276,6 +253,7 @@ impl Disk {
     }
 
     pub(super) fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        self.may_be_cut(false);
         let mut state = self.enter()?;
         if state.names.get(path) != Some(&Node::Directory) {
             return Err(ErrorKind::NotFound.into());
@@ -293,6 +271,7 @@ impl Disk {
             change.apply(&mut state.durable_names);
         }
         drop(state);
+        self.may_be_cut(true);
         simulation::point();
         Ok(())
     }
@@ -381,15 +360,6 @@ impl Disk {
     }
 }
 
-impl Node {
-    fn inode(&self) -> Option<u64> {
-        match self {
-            Self::File(inode) => Some(*inode),
-            Self::Directory => None,
-        }
-    }
-}
-
 impl State {
     fn chance(&mut self, one_in: u32) -> bool {
         one_in > 0 && self.random.u32(0..one_in) == 0
@@ -408,34 +378,9 @@ impl State {
         self.changes.push(change);
     }
 
-    /// Of the changes to each group of names that renames connect, some first ones survive.
     fn cut_names(&mut self) {
         let changes = std::mem::take(&mut self.changes);
-        let mut groups: Vec<(BTreeSet<PathBuf>, Vec<Change>)> = Vec::new();
-        for change in changes {
-            let names: BTreeSet<PathBuf> = change.names().into_iter().cloned().collect();
-            let (mut touched, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut groups)
-                .into_iter()
-                .partition(|(group, _)| !group.is_disjoint(&names));
-            groups = rest;
-            let (mut group, mut list) = (names, Vec::new());
-            for (names, changes) in &mut touched {
-                group.append(names);
-                list.append(changes);
-            }
-            list.push(change);
-            groups.push((group, list));
-        }
-        for (_, changes) in groups {
-            let survivors = self.random.usize(0..=changes.len());
-            for change in &changes[..survivors] {
-                change.apply(&mut self.durable_names);
-            }
-        }
-        // What lies in a directory whose own name was lost is lost with it.
-        let durable = self.durable_names.clone();
-        let is_rooted = |path: &PathBuf| path.ancestors().all(|above| durable.contains_key(above));
-        self.durable_names.retain(|path, _| is_rooted(path));
+        names::cut(changes, &mut self.durable_names, &mut self.random);
         self.names = self.durable_names.clone();
     }
 
@@ -455,138 +400,6 @@ impl State {
             Some(capacity) => capacity.saturating_sub(self.taken()).min(more),
             None => more,
         }
-    }
-}
-
-impl Inode {
-    fn write(&mut self, bytes: &[u8], offset: u64) {
-        let at = usize::try_from(offset).unwrap_or(usize::MAX);
-        let end = at.saturating_add(bytes.len());
-        if self.seen.len() < end {
-            self.seen.resize(end, 0);
-        }
-        self.seen[at..end].copy_from_slice(bytes);
-        if !bytes.is_empty() {
-            self.dirty.extend(offset / SECTOR..=(end as u64 - 1) / SECTOR);
-        }
-    }
-
-    fn keep_sector(&mut self, sector: u64) {
-        let from = usize::try_from(sector * SECTOR).unwrap_or(usize::MAX);
-        let to = self.seen.len().min(from + usize::try_from(SECTOR).unwrap_or(0));
-        if from >= to {
-            return;
-        }
-        if self.durable.len() < to {
-            self.durable.resize(to, 0);
-        }
-        self.durable[from..to].copy_from_slice(&self.seen[from..to]);
-    }
-
-    fn sync(&mut self) {
-        for sector in std::mem::take(&mut self.dirty) {
-            self.keep_sector(sector);
-        }
-    }
-
-    /// Some dirty sectors reached the disk, and the others never will.
-    fn lose_some(&mut self, random: &mut fastrand::Rng) {
-        for sector in std::mem::take(&mut self.dirty) {
-            if random.bool() {
-                self.keep_sector(sector);
-            }
-        }
-    }
-
-    fn cut(&mut self, random: &mut fastrand::Rng) {
-        self.lose_some(random);
-        self.seen = self.durable.clone();
-        self.allocated = 0;
-    }
-}
-
-impl File {
-    /// Writes in order; killed in it, or without room, or broken, it leaves some first bytes written.
-    pub(super) fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let mut state = self.disk.enter()?;
-        let cut = state.random.usize(0..=bytes.len());
-        let one_in = state.faults.write;
-        if state.chance(one_in) {
-            state.inode(self.inode)?.write(&bytes[..cut], offset);
-            return Err(broken());
-        }
-        let len = state.inode(self.inode)?.seen.len() as u64;
-        let reserved = state.inode(self.inode)?.allocated;
-        let grows = (offset + bytes.len() as u64).saturating_sub(len.max(reserved));
-        let room = state.room_for(grows);
-        if room < grows {
-            let fits = bytes.len() - usize::try_from(grows - room).unwrap_or(bytes.len());
-            state.inode(self.inode)?.write(&bytes[..fits], offset);
-            return Err(full());
-        }
-        state.inode(self.inode)?.write(&bytes[..cut], offset);
-        drop(state);
-        simulation::point();
-        let mut state = self.disk.lock();
-        state.inode(self.inode)?.write(bytes, offset);
-        drop(state);
-        simulation::point();
-        Ok(())
-    }
-
-    pub(super) fn read_at(&self, out: &mut [u8], offset: u64) -> io::Result<usize> {
-        if simulation::is_killed() {
-            return Err(refused());
-        }
-        let mut state = self.disk.lock();
-        let one_in = state.faults.read;
-        if state.chance(one_in) {
-            return Err(broken());
-        }
-        let inode = state.inode(self.inode)?;
-        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(inode.seen.len());
-        let read = out.len().min(inode.seen.len() - from);
-        out[..read].copy_from_slice(&inode.seen[from..from + read]);
-        Ok(read)
-    }
-
-    pub(super) fn sync(&self) -> io::Result<()> {
-        let mut state = self.disk.enter()?;
-        state.syncs += 1;
-        let one_in = state.faults.sync;
-        let fails = state.chance(one_in);
-        let State { random, inodes, .. } = &mut *state;
-        let inode = inodes.get_mut(&self.inode).ok_or_else(broken)?;
-        if fails {
-            inode.lose_some(random);
-            return Err(broken());
-        }
-        inode.sync();
-        drop(state);
-        simulation::point();
-        Ok(())
-    }
-
-    pub(super) fn len(&self) -> io::Result<u64> {
-        let mut state = self.disk.lock();
-        Ok(state.inode(self.inode)?.seen.len() as u64)
-    }
-
-    pub(super) fn allocate(&self, bytes: u64) -> rustix::io::Result<()> {
-        let mut state = self.disk.enter().map_err(|_| rustix::io::Errno::IO)?;
-        let inode = state.inode(self.inode).map_err(|_| rustix::io::Errno::IO)?;
-        let has = (inode.seen.len() as u64).max(inode.allocated);
-        let more = bytes.saturating_sub(has);
-        if state.room_for(more) < more {
-            return Err(rustix::io::Errno::NOSPC);
-        }
-        let inode = state.inode(self.inode).map_err(|_| rustix::io::Errno::IO)?;
-        inode.allocated = inode.allocated.max(bytes);
-        let len = usize::try_from(bytes).unwrap_or(0).min(1 << 16);
-        if inode.seen.len() < len {
-            inode.seen.resize(len, 0);
-        }
-        Ok(())
     }
 }
 

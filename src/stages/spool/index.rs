@@ -3,6 +3,7 @@
 
 mod companions;
 mod debt;
+mod deletions;
 mod failed;
 mod left;
 mod usage;
@@ -13,6 +14,7 @@ pub use left::OwedRange;
 pub(super) use usage::Victim;
 
 use self::companions::Companions;
+use self::deletions::Deletions;
 use crate::formats::frame::{FrameHeader, Kind};
 use crate::formats::table::{Stream, StreamState, Table};
 use crate::ids::StreamId;
@@ -112,8 +114,8 @@ struct IndexState {
     acked: HashMap<String, HashMap<StreamId, u64>>,
     /// What earlier sessions noted of that. It says what a destination once had, and never that anything is delivered.
     once_acked: HashMap<String, HashMap<StreamId, u64>>,
-    /// Counts deletions, so that shippers notice.
-    deletions: u64,
+    /// Deletions that a loss of power could take back.
+    deletions: Deletions,
     /// How long a delivered segment stays after its last frame, nanoseconds.
     retain: u64,
     /// All segments below this number were delivered.

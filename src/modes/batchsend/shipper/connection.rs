@@ -258,7 +258,7 @@ impl<S: Deref<Target = Shipper>> Connection<S> {
 
     /// Tells the receiver which of its streams have nothing left here.
     fn forget(&mut self) -> Result<(), Ended> {
-        let deletions = self.shipper.index.deletions();
+        let deletions = self.shipper.index.durable_deletions();
         if self.deletions == Some(deletions) || !self.shipper.index.knows_rings() {
             return Ok(());
         }

@@ -130,13 +130,8 @@ impl SpoolIndex {
         self.lock().acked.insert(destination.to_owned(), acked);
     }
 
-    /// Counts deletions of segments.
-    #[must_use]
-    pub fn deletions(&self) -> u64 {
-        self.lock().deletions
-    }
-
-    /// Which of `streams` have no frame here or in another spool of the group, and no ring: the receiver may forget them. None before the rings are known.
+    /// Which of `streams` have no frame here or in another spool of the group, and no ring: the receiver may forget them. None before the rings are known, and none
+    /// whose segments a loss of power could bring back: what the receiver has forgotten it would store again.
     #[must_use]
     pub fn forgettable(&self, streams: impl Iterator<Item = StreamId>) -> Vec<StreamId> {
         let absent: Vec<StreamId> = {
@@ -144,7 +139,8 @@ impl SpoolIndex {
             if !state.rings_known {
                 return Vec::new();
             }
-            streams.filter(|stream| !state.is_present(*stream)).collect()
+            let may_return = |stream: &StreamId| state.is_present(*stream) || state.deletions.may_return(*stream);
+            streams.filter(|stream| !may_return(stream)).collect()
         };
         let is_nowhere = |stream: &StreamId| !self.may_lie_elsewhere(*stream);
         absent.into_iter().filter(is_nowhere).collect()
@@ -270,8 +266,8 @@ impl IndexState {
             }
             return false;
         }
+        self.note_deletion(number);
         self.remove_segment(number);
-        self.deletions += 1;
         true
     }
 

@@ -109,13 +109,13 @@ impl SpoolIndex {
             return Ok(false);
         }
         disk::rename(remnant, &segment.path)?;
+        state.note_deletion(segment.number);
         if let Some(old) = state.segments.remove(&segment.number) {
             // The new one first: a stream that lies nowhere for a moment would be forgotten, and its acknowledgements with it.
             let indexed = state.index_segment(segment, &mut HashMap::new());
             state.let_go_of(&old);
             indexed?;
         }
-        state.deletions += 1;
         state.count_closed();
         Ok(true)
     }
@@ -124,6 +124,7 @@ impl SpoolIndex {
     pub(in crate::stages::spool) fn remove_merged(&self, segment: &SegmentFile) -> Result<(), SpoolError> {
         let mut state = self.lock();
         disk::unlink(&segment.path)?;
+        state.note_deletion(segment.number);
         state.remove_segment(segment.number);
         Ok(())
     }
