@@ -324,6 +324,7 @@ impl Reopener {
     /// When the disk refuses.
     pub fn reopen(&self, pass: &Pass) -> Result<Spool, SpoolError> {
         let directory = &self.directory;
+        self.index.hold_deletions();
         let segments = recovery::segments_in(directory)?;
         let standing = recovery::recover(&segments)?;
         self.index.read_open_again(&segments)?;

@@ -114,6 +114,8 @@ struct IndexState {
     acked: HashMap<String, HashMap<StreamId, u64>>,
     /// What earlier sessions noted of that. It says what a destination once had, and never that anything is delivered.
     once_acked: HashMap<String, HashMap<StreamId, u64>>,
+    /// Nothing is deleted until the segments were read again.
+    holds_deletions: bool,
     /// Deletions that a loss of power could take back.
     deletions: Deletions,
     /// How long a delivered segment stays after its last frame, nanoseconds.
@@ -320,24 +322,24 @@ impl SpoolIndex {
         self.wake(&state.watches, appended);
     }
 
-    /// Reads the segments that this process wrote from the disk again: what counts is there, not what was accepted.
+    /// Deletes nothing until the segments were read again: what a drainer that hangs writes late may be all that there is of it.
+    pub(super) fn hold_deletions(&self) {
+        self.lock().holds_deletions = true;
+    }
+
+    /// Reads the segments of this session from the disk again: what counts is there, not what was accepted. That may be more than was known, from a
+    /// drainer that hung and woke up: shippers that are past it go back.
     pub(super) fn read_open_again(&self, segments: &[SegmentFile]) -> Result<(), SpoolError> {
         let mut state = self.lock();
         // What was acknowledged of streams that lie in these alone is not to go with them for an instant: nobody would say it again.
         let acknowledged = (state.acked.clone(), state.once_acked.clone());
-        for segment in segments {
-            let known = state.segments.get(&segment.number);
-            let failed = known.is_some_and(|known| known.failed);
-            if known.is_none_or(|known| known.open.is_some()) {
-                state.remove_segment(segment.number);
-                state.index_segment(segment, &mut HashMap::new())?;
-                if let Some(again) = state.segments.get_mut(&segment.number) {
-                    again.failed = failed;
-                }
-            }
-        }
+        let read = segments.iter().try_for_each(|segment| state.read_again(segment));
         (state.acked, state.once_acked) = acknowledged;
         state.count_closed();
+        read?;
+        (state.delivered_below, state.delivered_bytes) = (0, 0);
+        state.rewinds += 1;
+        state.holds_deletions = false;
         Ok(())
     }
 
@@ -408,6 +410,20 @@ impl SpoolIndex {
 }
 
 impl IndexState {
+    /// Reads a segment again, if it is one of this session, or was not known.
+    fn read_again(&mut self, segment: &SegmentFile) -> Result<(), SpoolError> {
+        let known = self.segments.get(&segment.number);
+        let failed = known.is_some_and(|known| known.failed);
+        if known.is_none_or(|known| known.epoch == self.epoch) {
+            self.remove_segment(segment.number);
+            self.index_segment(segment, &mut HashMap::new())?;
+            if let Some(again) = self.segments.get_mut(&segment.number) {
+                again.failed = failed;
+            }
+        }
+        Ok(())
+    }
+
     fn is_present(&self, stream: StreamId) -> bool {
         self.rings.contains(&stream) || self.lies_in.contains_key(&stream)
     }

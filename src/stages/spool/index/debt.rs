@@ -256,7 +256,7 @@ impl IndexState {
             return false;
         };
         let number = *number;
-        if number >= self.delivered_below || !self.is_explained_without(number) {
+        if self.holds_deletions || number >= self.delivered_below || !self.is_explained_without(number) {
             return false;
         }
         if let Err(error) = disk::unlink(&segment.path) {
