@@ -198,9 +198,14 @@ impl Receiver {
 
     /// Starts it at the address that it had, and waits until senders may come.
     pub(crate) fn start(&mut self, scene: &Scene) {
-        self.start_under(scene, &[]);
-        let words = self.process().words();
-        assert!(self.process().is_running(), "{} did not start: {words}", self.name);
+        // While it was down, the kernel may have given its port to somebody's connection, who has it only for a while.
+        wait_until("the receiver has its port again", || {
+            self.start_under(scene, &[]);
+            let (words, is_running) = (self.process().words(), self.process().is_running());
+            let is_taken = words.contains("Address already in use");
+            assert!(is_running || is_taken, "{} did not start: {words}", self.name);
+            is_running
+        });
     }
 
     /// The same, as an argument of the command `under`; and it may end before senders may come.
