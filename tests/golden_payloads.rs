@@ -5,11 +5,10 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::HashMap;
 use std::path::Path;
 
+use hog::formats::classic::statements::{Declaration, Statements};
 use hog::formats::value::to_json;
-use hog_ring::statement::Definition;
 use serde_json::{Value, json};
 
 /// Bytes of the header before the metadata: ready, padding, slot size, number of slots, size of the metadata.
@@ -27,20 +26,6 @@ fn u32_at(bytes: &[u8], offset: usize) -> u32 {
 
 fn size_at(bytes: &[u8], offset: usize) -> usize {
     usize::try_from(u64::from_le_bytes(bytes[offset..][..8].try_into().unwrap())).unwrap()
-}
-
-/// The statements that the queue's metadata defines, by id.
-fn definitions(metadata: &[u8]) -> HashMap<u32, Definition> {
-    assert_eq!(u32_at(metadata, 0), 0x20000, "version");
-    let mut rest = &metadata[16..];
-    let mut definitions = HashMap::new();
-    for _ in 0..u32_at(metadata, 12) {
-        let (definition, length) = Definition::decode_first(rest).unwrap();
-        rest = &rest[length..];
-        definitions.insert(definition.id, definition);
-    }
-    assert!(rest.is_empty());
-    definitions
 }
 
 /// The transactions between the reader's and the writer's slot.
@@ -63,8 +48,8 @@ fn transactions(queue: &[u8], slot_bytes: usize, slots: usize, data: usize) -> V
 }
 
 /// A record ends where its value does, which only its type tells: here, the shortest payload that its type takes whole.
-fn first_record(definitions: &HashMap<u32, Definition>, bytes: &[u8]) -> (Value, usize) {
-    let definition = &definitions[&u32_at(bytes, 0)];
+fn first_record(statements: &Statements, bytes: &[u8]) -> (Value, usize) {
+    let (_, definition) = statements.find(u32_at(bytes, 0)).unwrap();
     let whole = (4..=bytes.len()).find_map(|end| {
         let mut text = Vec::new();
         let outcome = to_json(&definition.payload_type, &bytes[4..end], &mut text).ok()?;
@@ -86,14 +71,14 @@ fn every_kind_of_value_that_the_original_logs_is_read_as_it_was_logged() {
     let expected: Value = serde_json::from_slice(&std::fs::read(golden.join("expected.json")).unwrap()).unwrap();
 
     let (slot_bytes, slots, metadata_bytes) = (size_at(&queue, 8), size_at(&queue, 16), size_at(&queue, 24));
-    let definitions = definitions(&queue[HEADER_BYTES..][..metadata_bytes]);
+    let declared = Declaration::of_queue(&queue[HEADER_BYTES..][..metadata_bytes]).unwrap();
     let data = (HEADER_BYTES + metadata_bytes).next_multiple_of(4096);
 
     let mut found = Vec::new();
     for transaction in transactions(&queue, slot_bytes, slots, data) {
         let (mut records, mut rest) = (Vec::new(), transaction.as_slice());
         while !rest.is_empty() {
-            let (record, length) = first_record(&definitions, rest);
+            let (record, length) = first_record(&declared.statements, rest);
             records.push(record);
             rest = &rest[length..];
         }
@@ -110,12 +95,7 @@ fn definitions_of_the_original_encode_back_to_its_bytes() {
         return;
     };
     let metadata = &queue[HEADER_BYTES..][..size_at(&queue, 24)];
-    let mut rest = &metadata[16..];
-    while !rest.is_empty() {
-        let (definition, length) = Definition::decode_first(rest).unwrap();
-        let mut bytes = Vec::new();
-        definition.encode(&mut bytes);
-        assert_eq!(bytes, rest[..length], "{}", definition.name);
-        rest = &rest[length..];
-    }
+    let mut bytes = Vec::new();
+    Declaration::of_queue(metadata).unwrap().encode_queue(&mut bytes);
+    assert_eq!(bytes, metadata);
 }

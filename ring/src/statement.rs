@@ -308,7 +308,7 @@ impl Definition {
         if bytes.len() > DEFINITION_BYTES_MAX {
             return Err(DefinitionError::TooLong { found: bytes.len() });
         }
-        let (definition, length) = Self::decode_first(bytes)?;
+        let (definition, length) = Self::decode_front(bytes, Parts::utf8)?;
         match bytes.len() - length {
             0 => Ok(definition),
             found => Err(DefinitionError::Trailing { found }),
@@ -316,18 +316,28 @@ impl Definition {
     }
 
     /// Reads the definition at the beginning of `bytes`, as they follow one another in the metadata of the original's
-    /// queues, and says how long it is.
+    /// queues, and says how long it is there. Those were written by programs that know of no encoding, so what is not UTF-8 in
+    /// name and format becomes U+FFFD too, and the definition may encode to more bytes than it was read from.
     ///
     /// # Errors
     /// As [`Self::decode`], but what follows is not looked at.
     pub fn decode_first(bytes: &[u8]) -> Result<(Self, usize), DefinitionError> {
+        Self::decode_front(bytes, |parts, field| {
+            Ok(String::from_utf8_lossy(parts.blob(field)?).into_owned())
+        })
+    }
+
+    fn decode_front<'a>(
+        bytes: &'a [u8],
+        text: impl Fn(&mut Parts<'a>, &'static str) -> Result<String, DefinitionError>,
+    ) -> Result<(Self, usize), DefinitionError> {
         let mut parts = Parts {
             bytes: &bytes[..bytes.len().min(DEFINITION_BYTES_MAX)],
             offset: 0,
         };
-        let name = parts.utf8("name")?;
+        let name = text(&mut parts, "name")?;
         let flags = u64::from_le_bytes(parts.array("flags")?);
-        let format = parts.utf8("format")?;
+        let format = text(&mut parts, "format")?;
         let file = String::from_utf8_lossy(parts.blob("file")?).into_owned();
         let line = u32::from_le_bytes(parts.array("line")?);
         let id = u32::from_le_bytes(parts.array("id")?);

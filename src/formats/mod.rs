@@ -4,6 +4,7 @@
 
 pub mod body;
 pub mod checkpoint;
+pub mod classic;
 pub mod codec;
 pub mod definitions;
 pub mod frame;
