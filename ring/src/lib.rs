@@ -19,7 +19,7 @@
 //! - For producers: [`Group`], [`Writer`], [`Transaction`], [`Batch`]; [`mod@statement`], [`payload`] and [`types`] say what
 //!   is logged, and `#[derive(Value)]` (feature `derive`, on by default) makes values of structs and enums. Below them `claim` finds or makes a ring, and `cursor` keeps a producer's place in it.
 //! - For programs that use the crate `tracing`: `tracing::HogLayer` (feature `tracing`).
-//! - For drainers: [`RingReader`], [`Doorbell`], and [`mod@record`], which judges copied bytes.
+//! - For drainers: [`RingReader`], [`Doorbell`], and [`mod@record`], which judges copied bytes; [`v2`] reads the queues of the original.
 //! - [`layout`] and [`limits`] have the numbers; `docs/FORMATS.md` explains them.
 //! - `unsafe` stands in `shm` (mappings) and `sys` (raw calls) alone.
 //!
@@ -64,6 +64,7 @@ mod sys;
 pub mod tracing;
 mod transaction;
 pub mod types;
+pub mod v2;
 mod writer;
 
 pub use claim::Recovered;
@@ -71,7 +72,7 @@ pub use doorbell::Doorbell;
 pub use error::Error;
 pub use group::{Group, GroupOptions, Resume, SHM_DIR_DEFAULT, TmpfsError, group_dir, require_tmpfs, ring_files};
 pub use header::{BadIdentity, Identity, is_group_name};
-pub use owner::{Liveness, OwnerWord, boot_id, boottime_ns, process_start_time};
+pub use owner::{Liveness, OwnerWord, ProcessWatch, boot_id, boottime_ns, process_start_time};
 pub use payload::Value;
 pub use reader::{Condemnation, OpenError, RingFault, RingReader};
 pub use record::{BadRecord, Cut, Header, Kind, Parsed, Walk, cut, parse};

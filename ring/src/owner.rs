@@ -89,6 +89,37 @@ pub enum Liveness {
     Retired,
 }
 
+/// A process that is known by its pid and start time, not by its pid alone.
+#[derive(Debug)]
+pub struct ProcessWatch {
+    /// `None`: it has ended.
+    pidfd: Option<OwnedFd>,
+}
+
+impl ProcessWatch {
+    /// Watches the process that has or had this pid of this pid namespace, and [began](process_start_time) then.
+    ///
+    /// # Errors
+    /// It cannot be found out whether it lives.
+    pub fn of(pid: u32, start_time: u64) -> io::Result<ProcessWatch> {
+        let pidfd = open_process(pid, start_time)?;
+        Ok(ProcessWatch { pidfd })
+    }
+
+    /// Whether it has ended. Doubt counts as life.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.pidfd.as_ref().is_none_or(is_over)
+    }
+}
+
+/// Whether the process of a pidfd has ended.
+fn is_over(pidfd: &OwnedFd) -> bool {
+    let mut polled = [PollFd::new(pidfd, PollFlags::IN)];
+    // Readable: the last thread of the process has ended, whether or not anyone has reaped it.
+    matches!(rustix::event::poll(&mut polled, Some(&Timespec::default())), Ok(1..))
+}
+
 /// Watches the owner of one ring; keeps its pidfd between calls.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
@@ -131,10 +162,7 @@ impl Watch {
                 Err(_) => return false,
             }
         }
-        let Some((_, pidfd)) = &self.watched else { return false };
-        let mut polled = [PollFd::new(pidfd, PollFlags::IN)];
-        // Readable: the last thread of the process has ended, whether or not anyone has reaped it.
-        matches!(rustix::event::poll(&mut polled, Some(&Timespec::default())), Ok(1..))
+        self.watched.as_ref().is_some_and(|(_, pidfd)| is_over(pidfd))
     }
 }
 
@@ -242,6 +270,8 @@ mod tests {
         let start = process_start_time(pid).unwrap();
         assert!(open_process(pid, start).unwrap().is_some());
         assert!(open_process(pid, start + 1).unwrap().is_none());
+        let watch = |start| ProcessWatch::of(pid, start).unwrap();
+        assert!(!watch(start).has_ended() && watch(start + 1).has_ended());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Shared memory: mappings of ring files and of the doorbell, and every access to them.
+//! Shared memory: mappings of ring files, of the doorbell and of the original's queues, and every access to them.
 //!
 //! Invariants of a [`Mapping`], on which all unsafe code below rests:
 //! 1. `base` is the start of `header + 2 * capacity` mapped bytes, which stay mapped until it is dropped (a doorbell's is one
@@ -9,6 +9,9 @@
 //!    owner word; bytes between head and tail are not written by anyone. A process that breaks this spoils its
 //!    own ring's records; readers copy them out word by word and judge the copy, so nothing worse follows.
 //! 5. A writer's mapping does not exist in a forked child. Its handles know that by the generation and never get here.
+//!
+//! A [`QueueMapping`] is the whole file of a queue of version 2, once. All of it, control words and pages alike, is accessed by atomics alone, since its
+//! producer is a program of somebody else's that writes while we read.
 #![allow(unsafe_code)]
 
 use crate::layout::{DOORBELL_LEN, HEADER_AREA, STATE_COPIES};
@@ -268,5 +271,87 @@ impl std::ops::Deref for RingMemory {
     #[inline]
     fn deref(&self) -> &Mapping {
         &self.mapping
+    }
+}
+
+/// The file of a queue of version 2 in memory, whole. It survives a file that shrinks, as a reader's [`Mapping`] does.
+#[derive(Debug)]
+pub(crate) struct QueueMapping {
+    base: NonNull<u8>,
+    /// A multiple of 8, as mapped.
+    len: usize,
+    guard: Option<sys::Guard>,
+}
+
+// SAFETY: as for Mapping: nothing in it depends on the thread that uses it.
+unsafe impl Send for QueueMapping {}
+// SAFETY: it gives out atomics, and copies made by atomic loads and stores, nothing else.
+unsafe impl Sync for QueueMapping {}
+
+impl QueueMapping {
+    /// Maps the first `len` bytes of `file`, which are there.
+    pub(crate) fn new(file: impl AsFd, len: usize) -> io::Result<QueueMapping> {
+        if len == 0 || !len.is_multiple_of(8) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        sys::install_sigbus_handler()?;
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
+        let base = unsafe { rustix::mm::mmap(ptr::null_mut(), len, protection, MapFlags::SHARED, file, 0) }?;
+        let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::AddrNotAvailable)?;
+        let mut mapping = QueueMapping { base, len, guard: None };
+        let guard = sys::Guard::new(mapping.base.as_ptr() as usize, len);
+        mapping.guard = Some(guard.ok_or_else(|| io::Error::other("too many rings are open for reading"))?);
+        Ok(mapping)
+    }
+
+    /// As [`Mapping::is_shrunk`].
+    #[inline]
+    pub(crate) fn is_shrunk(&self) -> bool {
+        self.guard.as_ref().is_some_and(sys::Guard::is_hit)
+    }
+
+    /// The word of 4 bytes at `offset`.
+    #[inline]
+    pub(crate) fn word32(&self, offset: usize) -> &AtomicU32 {
+        assert!(offset.is_multiple_of(4) && offset <= self.len - 4);
+        // SAFETY: in bounds and aligned by the assertion, since the base is a page's; every access of this process is atomic,
+        // and the reference cannot outlive the mapping.
+        unsafe { AtomicU32::from_ptr(self.base.as_ptr().add(offset).cast()) }
+    }
+
+    /// Copies bytes out. `offset` is a multiple of 8, and the length, rounded up to one, is within the file.
+    pub(crate) fn copy(&self, offset: usize, out: &mut [u8]) {
+        for (at, chunk) in out.chunks_mut(8).enumerate() {
+            // Relaxed: the caller's acquire of `wi` orders it.
+            let word = self.word64(offset + 8 * at).load(Ordering::Relaxed).to_le_bytes();
+            chunk.copy_from_slice(&word[..chunk.len()]);
+        }
+    }
+
+    /// Writes bytes, as a producer does before it publishes them; bounds as of [`Self::copy`].
+    pub(crate) fn write(&self, offset: usize, bytes: &[u8]) {
+        for (at, chunk) in bytes.chunks(8).enumerate() {
+            let word = self.word64(offset + 8 * at);
+            // Of a word that is written in part the rest stays what it is: this process is the only one that writes there.
+            let mut whole = word.load(Ordering::Relaxed).to_le_bytes();
+            whole[..chunk.len()].copy_from_slice(chunk);
+            word.store(u64::from_le_bytes(whole), Ordering::Relaxed);
+        }
+    }
+
+    #[inline]
+    fn word64(&self, offset: usize) -> &AtomicU64 {
+        assert!(offset.is_multiple_of(8) && offset <= self.len - 8);
+        // SAFETY: as in word32.
+        unsafe { AtomicU64::from_ptr(self.base.as_ptr().add(offset).cast()) }
+    }
+}
+
+impl Drop for QueueMapping {
+    fn drop(&mut self) {
+        self.guard = None; // First: the handler must not patch what is no longer ours.
+        // SAFETY: exactly what was mapped, and every reference into it was bound to `self`.
+        let _ = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.len) };
     }
 }
