@@ -22,6 +22,8 @@ struct Record {
     stream: String,
     position: u64,
     time: Option<String>,
+    #[serde(default)]
+    transaction: Option<u64>,
     statement: String,
     value: Value,
     text: Option<String>,
@@ -303,14 +305,17 @@ fn what_is_printed_as_json_is_what_is_described() {
             .unwrap();
         let mut writer = group.writer().unwrap();
         writer.log(&PLAIN, (7,)).unwrap();
-        writer.log(&BAD, (Text(b"\xfe"),)).unwrap();
+        let mut both = writer.transaction();
+        both.log(&BAD, (Text(b"\xfe"),)).unwrap();
+        both.log(&PLAIN, (8,)).unwrap();
+        both.commit().unwrap();
     }
     let foreign = scene.rings()[0].with_file_name("foreign.ring");
     std::fs::write(&foreign, b"no ring").unwrap();
     wait_until("the receiver has everything, and a fault is known", || {
         scene.unacked_by(&receiver.address) == Some(0)
             && scene.raw(&receiver.archive).ends_with(b"\xff")
-            && scene.json(&receiver.archive).len() == 4
+            && scene.json(&receiver.archive).len() == 5
             && scene
                 .status()
                 .is_some_and(|status| status["faults"] != serde_json::json!([]))

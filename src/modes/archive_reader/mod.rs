@@ -80,6 +80,8 @@ impl fmt::Display for StreamInfo {
 pub struct Record<'a> {
     /// Its position. Records of a run of fragments have positions within the run, in their order.
     pub position: u64,
+    /// Position of the first record of its transaction, if that has several.
+    pub transaction: Option<u64>,
     /// Nanoseconds since 1970, if it has a time.
     pub time: Option<u64>,
     /// When its frame was drained from its ring, nanoseconds since 1970; 0 if the frame does not say. It was logged before.

@@ -24,6 +24,8 @@ pub(super) struct Stream {
     pub(super) may_jump: bool,
     pub(super) statements: Statements,
     run: Run,
+    /// Position of the first record of the transaction that is open, if there was one in it yet.
+    transaction: Option<u64>,
     /// When the frame that is taken was drained, nanoseconds since 1970, or 0.
     drained: u64,
 }
@@ -38,6 +40,7 @@ impl Stream {
             may_jump: false,
             statements: Statements::default(),
             run: Run::new(info.first == 0),
+            transaction: None,
             drained: 0,
             info,
         }
@@ -61,6 +64,7 @@ impl Stream {
     pub(super) fn data<V: Visitor>(&mut self, frame: &FrameHeader, raw: &[u8], visitor: &mut V) -> io::Result<()> {
         let (from, start) = (self.end, frame.start);
         self.drained = frame.time;
+        self.transaction = None;
         let mut position = start;
         let mut more = false;
         for item in Walk::new(raw) {
@@ -142,12 +146,21 @@ impl Stream {
     #[inline]
     fn log<V: Visitor>(&mut self, position: u64, header: &Header, payload: &[u8], visitor: &mut V) -> io::Result<()> {
         let id = header.statement;
+        let earlier = self.transaction;
+        if !header.more {
+            self.transaction = None;
+        }
         if header.kind == Kind::Record {
+            let transaction = earlier.or(header.more.then_some(position));
+            if header.more {
+                self.transaction = transaction;
+            }
             return match self.statements.get(id) {
                 Some(definition) => visitor.record(
                     &self.info,
                     &Record {
                         position,
+                        transaction,
                         time: header.time,
                         drained: self.drained,
                         definition,
@@ -185,6 +198,7 @@ impl Stream {
     /// because its fragments have headers besides.
     fn whole_run<V: Visitor>(&mut self, whole: &WholeRun, visitor: &mut V) -> io::Result<()> {
         let mut more = false;
+        self.transaction = None;
         for item in Walk::new(&whole.bytes) {
             let (offset, header, payload) = match item {
                 Ok(item) => item,

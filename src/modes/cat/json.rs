@@ -29,6 +29,7 @@ impl JsonLines {
     ) -> io::Result<Result<(), ValueError>> {
         let Record {
             position,
+            transaction,
             time,
             definition,
             payload,
@@ -43,6 +44,9 @@ impl JsonLines {
         match time {
             Some(ns) => write!(line, r#""{}""#, clock::rfc3339(ns))?,
             None => line.extend_from_slice(b"null"),
+        }
+        if let Some(transaction) = transaction {
+            write!(line, r#","transaction":{transaction}"#)?;
         }
         line.extend_from_slice(br#","statement":"#);
         serde_json::to_writer(&mut *line, &definition.name)?;

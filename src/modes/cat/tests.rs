@@ -5,7 +5,7 @@ use crate::formats::segment::LogRole;
 use crate::modes::archive_reader::fixture::*;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hog_ring::layout::TIME;
+use hog_ring::layout::{MORE, TIME};
 use hog_ring::record::Kind;
 use hog_ring::types::Type;
 use serde_json::{Value, json};
@@ -97,6 +97,33 @@ fn json_names_everything_about_a_record() {
     });
     assert_eq!(first, &expected);
     assert_eq!((&second["time"], &second["continued"]), (&Value::Null, &json!(true)));
+}
+
+#[test]
+fn json_says_which_records_belong_to_one_transaction() {
+    let mut fixture = Fixture::new();
+    let stream = fixture.stream();
+    let record = |flags| ring_record(Kind::Record, flags, 1, &line_payload(b"text"));
+    let statement = |flags| ring_record(Kind::Stmt, flags, 9, &definition(9, 0, "", Type::unit()));
+    let run = [record(MORE), statement(MORE), record(0)].concat();
+    let start = fixture.end_of(stream);
+    fixture.data(
+        stream,
+        &[record(0), record(MORE), statement(MORE), record(MORE), record(0)],
+    );
+    fixture.data(stream, &[record(MORE), record(0), statement(MORE), record(0)]);
+    fixture.data(stream, &[fragment(0, false, &run[..40]), fragment(1, true, &run[40..])]);
+    let (output, words, status) = cat(fixture.paths(), CatFormat::Json);
+    assert_eq!((&words[..], status), ("", ExitStatus::Done));
+    let records = objects(&output);
+    let numbers: Vec<_> = records
+        .iter()
+        .map(|record| record.get("transaction").map(|first| first.as_u64().unwrap()))
+        .collect();
+    let position = |place: usize| Some(records[place]["position"].as_u64().unwrap());
+    assert_eq!(position(0), Some(start));
+    let (first, second, run) = (position(1), position(4), position(7));
+    assert_eq!(numbers, [None, first, first, first, second, second, None, run, run]);
 }
 
 #[test]
