@@ -68,6 +68,18 @@ pub const GROUPS_MAX: usize = 1024;
 /// Streams that one WELCOME may name, all its frames together.
 pub const WELCOME_STREAMS_MAX: usize = 1 << 20;
 
+/// Longest segment that an original sender may send, compressed, in bytes. Its segments are 10 MiB, or what it was told, before they are compressed.
+pub const CLASSIC_SEGMENT_MAX: u64 = 256 << 20;
+
+/// Longest such segment once inflated, in bytes.
+pub const CLASSIC_INFLATED_MAX: u64 = 1 << 30;
+
+/// Longest transaction in such a segment, in bytes. What it becomes must not be longer than a run of fragments.
+pub const CLASSIC_TRANSACTION_MAX: usize = hog_ring::limits::RUN_MAX;
+
+/// Segments of original senders are kept in memory up to this length while they come, in bytes; longer ones in a file without a name.
+pub const CLASSIC_MEMORY_MAX: usize = 1 << 20;
+
 /// Silence after which either side of a connection gives up.
 pub const SILENCE_MAX: std::time::Duration = std::time::Duration::from_secs(30);
 

@@ -1,14 +1,18 @@
-//! Records captured from the original: its queue's metadata and pages, read by `hog_ring::types` and
-//! `hog::formats::value`, must give the JSON values that are known to be in them.
+//! Records captured from the original: its queue's metadata and pages, and what it sent to a receiver, read by `hog_ring::types`,
+//! `hog::formats::classic` and `hog::formats::value`, must give the JSON values that are known to be in them.
 //!
 //! The captures lie beside the repository, in `../shared/golden`. Where they are missing the test says so and passes.
 
 #![allow(clippy::unwrap_used)]
 
+use std::io::Read;
 use std::path::Path;
 
-use hog::formats::classic::statements::{Declaration, Statements};
-use hog::formats::value::to_json;
+use hog::formats::classic::inflate::Inflate;
+use hog::formats::classic::records::{Record, Records};
+use hog::formats::classic::segment::next_transaction;
+use hog::formats::classic::statements::{Commit, Declaration, Quality, Statements};
+use hog::formats::value::{Lengths, to_json};
 use serde_json::{Value, json};
 
 /// Bytes of the header before the metadata: ready, padding, slot size, number of slots, size of the metadata.
@@ -47,44 +51,70 @@ fn transactions(queue: &[u8], slot_bytes: usize, slots: usize, data: usize) -> V
     transactions
 }
 
-/// A record ends where its value does, which only its type tells: here, the shortest payload that its type takes whole.
-fn first_record(statements: &Statements, bytes: &[u8]) -> (Value, usize) {
-    let (_, definition) = statements.find(u32_at(bytes, 0)).unwrap();
-    let whole = (4..=bytes.len()).find_map(|end| {
-        let mut text = Vec::new();
-        let outcome = to_json(&definition.payload_type, &bytes[4..end], &mut text).ok()?;
+/// The records of a transaction as the expected values have them.
+fn records(statements: &Statements, lengths: &mut Lengths, transaction: &[u8]) -> Value {
+    let record = |record: Result<Record<'_>, _>| {
+        let Record { place, payload } = record.unwrap();
+        let (definition, mut text) = (&statements.all()[place], Vec::new());
+        let outcome = to_json(&definition.payload_type, payload, &mut text).unwrap();
         assert!(!outcome.invalid_utf8);
-        Some((serde_json::from_slice::<Value>(&text).unwrap(), end))
-    });
-    let (value, end) = whole.unwrap_or_else(|| panic!("{definition:?} does not describe {bytes:02x?}"));
-    (json!({ "statement": definition.name, "value": value }), end)
+        json!({ "statement": definition.name, "value": serde_json::from_slice::<Value>(&text).unwrap() })
+    };
+    Records::new(statements, lengths, transaction).map(record).collect()
+}
+
+/// A capture, and what is known to be in it.
+fn capture(name: &str) -> Option<(Vec<u8>, Value)> {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/golden");
+    if !golden.is_dir() {
+        println!("nothing compared: {} is missing", golden.display());
+        return None;
+    }
+    let expected = std::fs::read(golden.join("expected.json")).unwrap();
+    let bytes = std::fs::read(golden.join(name)).unwrap();
+    Some((bytes, serde_json::from_slice(&expected).unwrap()))
 }
 
 #[test]
 fn every_kind_of_value_that_the_original_logs_is_read_as_it_was_logged() {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/golden");
-    if !golden.is_dir() {
-        println!("nothing compared: {} is missing", golden.display());
+    let Some((queue, expected)) = capture("ring.shm") else {
         return;
-    }
-    let queue = std::fs::read(golden.join("ring.shm")).unwrap();
-    let expected: Value = serde_json::from_slice(&std::fs::read(golden.join("expected.json")).unwrap()).unwrap();
-
+    };
     let (slot_bytes, slots, metadata_bytes) = (size_at(&queue, 8), size_at(&queue, 16), size_at(&queue, 24));
     let declared = Declaration::of_queue(&queue[HEADER_BYTES..][..metadata_bytes]).unwrap();
     let data = (HEADER_BYTES + metadata_bytes).next_multiple_of(4096);
+    let transactions = transactions(&queue, slot_bytes, slots, data);
+    let mut lengths = Lengths::default();
+    let found: Value = transactions
+        .iter()
+        .map(|transaction| records(&declared.statements, &mut lengths, transaction))
+        .collect();
+    assert_eq!(found, expected);
+}
 
-    let mut found = Vec::new();
-    for transaction in transactions(&queue, slot_bytes, slots, data) {
-        let (mut records, mut rest) = (Vec::new(), transaction.as_slice());
-        while !rest.is_empty() {
-            let (record, length) = first_record(&declared.statements, rest);
-            records.push(record);
-            rest = &rest[length..];
-        }
-        found.push(records);
+#[test]
+fn what_the_original_sent_over_a_connection_is_read_as_it_was_logged() {
+    let Some((sent, expected)) = capture("classic-sender.bin") else {
+        return;
+    };
+    let mut rest = &sent[..];
+    let mut next = || {
+        let (length, behind) = rest.split_at(8);
+        let (part, behind) = behind.split_at(size_at(length, 0));
+        rest = behind;
+        part
+    };
+    assert_eq!(next(), b"Gt");
+    let mut init = Vec::new();
+    Inflate::new(next()).unwrap().read_to_end(&mut init).unwrap();
+    let declared = Declaration::of_init(&init).unwrap();
+    assert_eq!((declared.quality, declared.commit), (Quality::Reliable, Commit::Manual));
+    let mut segment = Inflate::new(next()).unwrap();
+    let (mut found, mut transaction, mut lengths) = (Vec::new(), Vec::new(), Lengths::default());
+    while next_transaction(&mut segment, &mut transaction).unwrap() {
+        found.push(records(&declared.statements, &mut lengths, &transaction));
     }
-    assert_eq!(json!(found), expected);
+    assert_eq!(Value::from(found), expected);
 }
 
 #[test]

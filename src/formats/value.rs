@@ -123,6 +123,39 @@ pub fn text_field<'a>(ty: &Type, payload: &'a [u8], name: &str) -> Option<&'a [u
     None
 }
 
+/// Finds where values end that follow one another without a word between them, as the records of the original do.
+///
+/// Each of them may hold some hundred values that take no bytes, and beyond that all of them together no more than one payload may: otherwise
+/// the few bytes in front of each could have this go through a million.
+#[derive(Debug)]
+pub struct Lengths {
+    free_visits: u64,
+}
+
+/// What the bytes pay for that stand in front of each value, such as a statement's id.
+const EACH_FREE: u64 = 4 * walk::DEPTH_MAX as u64;
+
+impl Default for Lengths {
+    fn default() -> Self {
+        Self {
+            free_visits: walk::FREE_VISITS,
+        }
+    }
+}
+
+impl Lengths {
+    /// How long the value of type `ty` is that `bytes` begin with. Nothing is allocated or copied.
+    ///
+    /// # Errors
+    /// [`ValueError`], if they begin with none.
+    pub fn of_first(&mut self, ty: &Type, bytes: &[u8]) -> Result<usize, ValueError> {
+        let mut walk = Walk::with_free_visits(bytes, Skip, self.free_visits + EACH_FREE);
+        walk.value(ty)?;
+        self.free_visits = self.free_visits.min(walk.free_visits_left());
+        Ok(walk.offset())
+    }
+}
+
 /// Appends a record as its statement's format string wants to have it read.
 ///
 /// `$name` stands for a field, `$0`, `$1`, … for the fields in order, `$$` for a dollar sign; a `$` before anything

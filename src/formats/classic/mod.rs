@@ -5,4 +5,7 @@
 //! others, perhaps with bad intent, so every count and length is held against its bound before it is used, and what cannot
 //! be understood wholly is refused.
 
+pub mod inflate;
+pub mod records;
+pub mod segment;
 pub mod statements;

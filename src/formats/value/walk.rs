@@ -1,7 +1,7 @@
 //! A walk through a payload, led by its type, that tells a [`Sink`] what it meets.
 //!
 //! Three bounds hold whatever payload and type say. The recursion ends at [`DEPTH_MAX`]. Each value visited is paid for:
-//! the payload's bytes pay for as many visits as values around a byte can be, and [`FREE_VISITS`] more may take no
+//! each byte passed pays for as many visits as values around a byte can be, and [`FREE_VISITS`] more may take no
 //! bytes. And the sink's output is bounded, since a type's long names could multiply it.
 
 use hog_ring::types::{Case, Field, TYPE_DEPTH_MAX, Type};
@@ -12,7 +12,7 @@ use super::{JSON_BYTES_MAX, ValueError};
 pub(super) const DEPTH_MAX: usize = 2 * TYPE_DEPTH_MAX;
 
 /// How many visits are free of bytes.
-const FREE_VISITS: u64 = 1 << 20;
+pub(super) const FREE_VISITS: u64 = 1 << 20;
 
 /// What wants to know the values of a payload.
 pub(super) trait Sink {
@@ -57,21 +57,35 @@ struct Scope<'t> {
 pub(super) struct Walk<'a, S> {
     payload: &'a [u8],
     offset: usize,
-    visits_left: u64,
+    visits: u64,
+    free_visits: u64,
     sink: S,
 }
 
 impl<'a, S: Sink> Walk<'a, S> {
     pub(super) fn new(payload: &'a [u8], sink: S) -> Self {
-        let visits_left = (payload.len() as u64)
-            .saturating_mul(DEPTH_MAX as u64)
-            .saturating_add(FREE_VISITS);
+        Self::with_free_visits(payload, sink, FREE_VISITS)
+    }
+
+    /// The same, with another number of visits that may take no bytes.
+    pub(super) fn with_free_visits(payload: &'a [u8], sink: S, free_visits: u64) -> Self {
         Self {
             payload,
             offset: 0,
-            visits_left,
+            visits: 0,
+            free_visits,
             sink,
         }
+    }
+
+    /// How many more visits may take no bytes.
+    pub(super) fn free_visits_left(&self) -> u64 {
+        let unpaid = self.visits.saturating_sub(self.paid_visits());
+        self.free_visits.saturating_sub(unpaid)
+    }
+
+    fn paid_visits(&self) -> u64 {
+        self.offset as u64 * DEPTH_MAX as u64
     }
 
     /// Where the next value begins.
@@ -108,12 +122,12 @@ impl<'a, S: Sink> Walk<'a, S> {
         if depth > DEPTH_MAX {
             return Err(ValueError::TooDeep);
         }
-        let Some(visits_left) = self.visits_left.checked_sub(1) else {
+        self.visits += 1;
+        if self.visits > self.free_visits + self.paid_visits() {
             return Err(ValueError::TooMany {
                 payload: self.payload.len(),
             });
-        };
-        self.visits_left = visits_left;
+        }
         if self.sink.written() > JSON_BYTES_MAX {
             return Err(ValueError::TooLong);
         }
