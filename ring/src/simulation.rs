@@ -88,8 +88,9 @@ mod absent {
 mod simulated {
     use super::Wait;
     use crate::owner::OwnerWord;
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
     use std::collections::BTreeSet;
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
     use uuid::Uuid;
 
     /// The pid namespace of simulated processes.
@@ -103,6 +104,9 @@ mod simulated {
         /// The simulated process.
         pub pid: u32,
     }
+
+    /// What a thread unwinds with that hangs.
+    struct Hangs;
 
     #[derive(Debug)]
     pub(super) struct World {
@@ -123,6 +127,7 @@ mod simulated {
 
     thread_local! {
         static INTERRUPTION: RefCell<Option<(u64, Interruption)>> = const { RefCell::new(None) };
+        static HANGS: Cell<bool> = const { Cell::new(false) };
         static WORLD: RefCell<Option<World>> = const { RefCell::new(None) };
         static MEANWHILE: RefCell<Option<Meanwhile>> = const { RefCell::new(None) };
     }
@@ -242,6 +247,29 @@ mod simulated {
         if let Some((_, act)) = due {
             act();
         }
+    }
+
+    /// Does `act`, whose first write to a file hangs: the thread that does it never gets further, and the write ends when the disk likes. `None`: it hangs.
+    pub fn with_hanging_write<T>(act: impl FnOnce() -> T) -> Option<T> {
+        HANGS.set(true);
+        let done = catch_unwind(AssertUnwindSafe(act));
+        HANGS.set(false);
+        match done {
+            Ok(value) => Some(value),
+            Err(payload) if payload.is::<Hangs>() => None,
+            Err(payload) => resume_unwind(payload),
+        }
+    }
+
+    /// Whether the write that comes here is to hang, which it does by [`hang`].
+    #[must_use]
+    pub fn is_to_hang() -> bool {
+        HANGS.take()
+    }
+
+    /// The present thread gets no further.
+    pub fn hang() -> ! {
+        resume_unwind(Box::new(Hangs))
     }
 
     /// Points that were passed since the beginning.

@@ -7,7 +7,7 @@ use crate::formats::definitions::Definitions;
 use crate::formats::frame::{Codec, FrameHeader, Kind};
 use crate::formats::segment::LogRole;
 use crate::formats::table::Table;
-use crate::ids::{OwnerId, StreamId};
+use crate::ids::{OwnerId, SegmentId, StreamId};
 use crate::seglog::batch::FrameBatch;
 use crate::seglog::quarantine::{self, Missing};
 use crate::seglog::reader::{Ending, Head, Next, SegmentReader};
@@ -99,6 +99,10 @@ fn batch(header: FrameHeader, body: &[u8]) -> FrameBatch {
     let mut batch = FrameBatch::default();
     batch.push(header, body);
     batch
+}
+
+fn segment_id(scene: &Scene, number: u64) -> SegmentId {
+    SegmentReader::open(&scene.segment(number)).unwrap().header().segment
 }
 
 fn flip(path: &Path, offset: u64) {
@@ -402,17 +406,26 @@ fn who_was_relieved_appends_nothing_begins_no_segment_and_is_not_believed_that_i
         Err(AppendError::Relieved(Relieved))
     ));
     assert_eq!((segment.accepted(), scene.end(log.table())), (accepted, 64));
-    assert!(std::fs::metadata(scene.segment(1)).unwrap().len() > accepted);
+    assert_eq!(
+        std::fs::metadata(scene.segment(1)).unwrap().len(),
+        accepted,
+        "what it makes up is past"
+    );
     assert!(segment.sync_as(&old).is_err());
     assert_eq!(segment.durable(), durable);
     assert!(log.begin_segment().is_err());
     assert_eq!(names(&scene).len(), 1, "not even a file");
     assert_eq!(segment.sync_as(&new).unwrap(), accepted);
     assert_eq!(segment.durable(), accepted);
-    // Its successor may read what was written late, or write it again: either way the stream goes on.
+    // The write of one who was relieved while it hung lands all the same. Its successor reads that, or writes it again: either way the stream goes on.
+    let mut late = scene.data(64);
+    let file = OpenOptions::new().write(true).open(scene.segment(1)).unwrap();
+    file.write_all_at(late.sealed_for(segment_id(&scene, 1), accepted, durable), accepted)
+        .unwrap();
     let mut successor = scene.log(scene.recover());
     successor.guard(&new);
     let from = scene.end(successor.table());
+    assert_eq!(from, 128);
     successor.append(&mut scene.data(from)).unwrap();
     assert_eq!(scene.end(&scene.recover().table), from + 64);
 }

@@ -416,10 +416,12 @@ impl SegmentLog {
         Ok(Active { segment, id, frames })
     }
 
-    /// Writes `batch`, and lets it count. A write that ends after its writer was relieved lies beyond what was accepted of a segment to which nobody appends any
-    /// more; what reads it all the same reads positions that the successor's segment has too.
+    /// Writes `batch`, and lets it count, unless its writer was relieved before the write: what one who was relieved has made up follows from rings and a log
+    /// that are past it. One that is relieved while the write hangs has made it up in its own time, so it says what its successor says of the same positions:
+    /// whoever reads it, before or after the successor's, reads them once and in the same order.
     fn write(&mut self, batch: &mut FrameBatch) -> Result<(), AppendError> {
         let Some(active) = &mut self.active else { return Ok(()) };
+        self.pass.act(|| ())?;
         let offset = active.segment.accepted();
         let bytes = batch.sealed_for(active.id, offset, active.segment.durable());
         let end = offset + bytes.len() as u64;

@@ -35,6 +35,8 @@ pub(super) enum Action {
     /// Its drainer stalls at so many points from the beginning of a turn, and wakes up when its successor has taken some turns. Then the programs that run log
     /// as much as there seems to be room for.
     Stall(u64, u8),
+    /// Its drainer hangs in a write for good, and its successor takes some turns. The write ends at any time.
+    Hang(u8),
     /// Its spool is synced.
     SyncSpool(Kill),
     /// It ships to a receiver, for so many turns.
@@ -88,6 +90,7 @@ impl Action {
             Self::Elapse(ms) => Self::Elapse(ms),
             Self::KillProgram(_)
             | Self::Stall(..)
+            | Self::Hang(_)
             | Self::KillSender
             | Self::KillReceiver(_)
             | Self::Cut(..)
@@ -132,7 +135,23 @@ pub(super) fn actions(seed: u64) -> Vec<Action> {
         Action::StartReceiver(0, None),
     ];
     actions.extend((0..count).map(|_| action(&mut random, weather)));
-    actions
+    with_hangs(actions, seed)
+}
+
+/// In a quarter of the runs the drainer hangs again and again. Chances of their own leave all other runs as they are without this.
+fn with_hangs(actions: Vec<Action>, seed: u64) -> Vec<Action> {
+    let mut random = Rng::with_seed(seed.rotate_left(32));
+    if random.u8(..4) > 0 {
+        return actions;
+    }
+    let mut more = Vec::new();
+    for action in actions {
+        more.push(action);
+        if random.u8(..12) == 0 {
+            more.push(Action::Hang(random.u8(..2)));
+        }
+    }
+    more
 }
 
 fn action(random: &mut Rng, weather: Weather) -> Action {

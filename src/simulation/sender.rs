@@ -104,6 +104,11 @@ impl Sender {
         self.act(None, |run| run.stall(points, turns));
     }
 
+    /// The drainer hangs in a write for good, and its successor takes `turns`.
+    pub(super) fn hang(&mut self, turns: u8) {
+        self.act(None, |run| run.hang(turns));
+    }
+
     /// The thread that syncs takes a turn, and the recorder notes what was acknowledged.
     pub(super) fn sync(&mut self, kill: Option<u64>) {
         let mut acknowledged = Vec::new();

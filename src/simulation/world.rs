@@ -132,6 +132,10 @@ impl World {
                 }
                 Ok(())
             }
+            Action::Hang(turns) => {
+                self.sender.hang(*turns);
+                Ok(())
+            }
             Action::SyncSpool(kill) => {
                 self.sender.sync(*kill);
                 Ok(())

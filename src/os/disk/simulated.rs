@@ -70,6 +70,8 @@ struct State {
     durable_names: BTreeMap<PathBuf, Node>,
     /// Changes of names since their directories were synced, oldest first.
     changes: Vec<Change>,
+    /// Writes that hang: inode, offset, bytes.
+    late: Vec<(u64, u64, Vec<u8>)>,
     syncs: u64,
     /// The sync at which the power fails, counted from 0, and whether what it covers is on disk by then.
     cut_at: Option<(u64, bool)>,
@@ -105,6 +107,7 @@ impl Disk {
             durable_names: names.clone(),
             names,
             changes: Vec::new(),
+            late: Vec::new(),
             syncs: 0,
             cut_at: None,
             is_cut: false,
@@ -121,7 +124,24 @@ impl Disk {
         if simulation::is_killed() {
             return Err(refused());
         }
-        Ok(self.lock())
+        let mut state = self.lock();
+        if !state.late.is_empty() && state.random.u8(..8) == 0 {
+            let (inode, offset, bytes) = state.late.remove(0);
+            state.inode(inode)?.write(&bytes, offset);
+        }
+        Ok(state)
+    }
+
+    /// Writes that hang end: with all of their bytes, or, since their process is killed, some of the first.
+    pub fn end_hanging_writes(&self) {
+        let mut state = self.lock();
+        for (inode, offset, bytes) in std::mem::take(&mut state.late) {
+            let some = state.random.usize(0..=bytes.len());
+            let written = if state.random.bool() { bytes.len() } else { some };
+            if let Ok(inode) = state.inode(inode) {
+                inode.write(&bytes[..written], offset);
+            }
+        }
     }
 
     /// How often calls fail from now on.
@@ -219,6 +239,7 @@ impl Disk {
 
     /// The power fails: of what was not synced any part may be there afterwards.
     pub fn cut_power(&self) {
+        self.end_hanging_writes();
         let mut state = self.lock();
         state.cut_names();
         let State { random, inodes, .. } = &mut *state;

@@ -113,6 +113,16 @@ impl Run {
         self.source.successor(&mut self.used)
     }
 
+    /// A turn of the drainer that hangs in its first write, if it makes one; then its successor takes `turns`.
+    pub(super) fn hang(&mut self, turns: u8) {
+        let Some(mut drainer) = self.drainer.take() else { return };
+        match simulation::with_hanging_write(|| drainer.turn()) {
+            Some(Ok(_)) => self.drainer = Some(drainer),
+            Some(Err(_)) => self.used = Some(drainer.into_log()),
+            None => (0..turns).for_each(|_| self.drain()),
+        }
+    }
+
     /// A turn of the drainer that stalls at the `points`th point of it, and wakes up after its successor has taken `turns`.
     pub(super) fn stall(&mut self, points: u64, turns: u8) {
         let Some(mut drainer) = self.drainer.take() else { return };
@@ -146,6 +156,7 @@ impl Run {
 
     pub(super) fn end(self) {
         self.process.kill();
+        self.process.disk.end_hanging_writes();
         for lane in self.lanes.values() {
             if let Some(open) = &lane.open {
                 open.end.hang_up();

@@ -31,6 +31,11 @@ impl File {
             return Err(full());
         }
         state.inode(self.inode)?.write(&bytes[..cut], offset);
+        if simulation::is_to_hang() {
+            state.late.push((self.inode, offset, bytes.to_vec()));
+            drop(state);
+            simulation::hang();
+        }
         drop(state);
         simulation::point();
         let mut state = self.disk.lock();
