@@ -67,6 +67,8 @@ pub(super) enum Action {
     FaultReceiver(usize, Faults),
     /// The sender's disk begins to fail, or stops.
     FaultSender(Faults),
+    /// The disk of a receiver, or of the sender, has room for so many bytes more, or for all again.
+    Fill(Option<usize>, Option<u64>),
     /// Time passes, in ms.
     Elapse(u64),
 }
@@ -97,7 +99,8 @@ impl Action {
             | Self::CutPower(_)
             | Self::CutSenderPower
             | Self::FaultReceiver(..)
-            | Self::FaultSender(_) => return None,
+            | Self::FaultSender(_)
+            | Self::Fill(..) => return None,
         })
     }
 }
@@ -135,23 +138,58 @@ pub(super) fn actions(seed: u64) -> Vec<Action> {
         Action::StartReceiver(0, None),
     ];
     actions.extend((0..count).map(|_| action(&mut random, weather)));
-    with_hangs(actions, seed)
+    with_troubles(actions, seed)
 }
 
-/// In a quarter of the runs the drainer hangs again and again. Chances of their own leave all other runs as they are without this.
-fn with_hangs(actions: Vec<Action>, seed: u64) -> Vec<Action> {
+/// What befalls some runs besides, again and again.
+#[derive(Clone, Copy)]
+enum Trouble {
+    Hangs,
+    FullDisks,
+    UnreadableDisks,
+}
+
+/// Half of the runs meet one kind of trouble. Chances of their own leave all others as they are without this.
+fn with_troubles(actions: Vec<Action>, seed: u64) -> Vec<Action> {
     let mut random = Rng::with_seed(seed.rotate_left(32));
-    if random.u8(..4) > 0 {
-        return actions;
-    }
+    let trouble = match random.u8(..8) {
+        0 | 1 => Trouble::Hangs,
+        2 => Trouble::FullDisks,
+        3 => Trouble::UnreadableDisks,
+        _ => return actions,
+    };
     let mut more = Vec::new();
     for action in actions {
         more.push(action);
         if random.u8(..12) == 0 {
-            more.push(Action::Hang(random.u8(..2)));
+            more.push(trouble.strikes(&mut random));
         }
     }
     more
+}
+
+impl Trouble {
+    fn strikes(self, random: &mut Rng) -> Action {
+        let host = random.usize(..=RECEIVERS).checked_sub(1);
+        let is_over = random.bool();
+        match self {
+            Self::Hangs => Action::Hang(random.u8(..2)),
+            Self::FullDisks => {
+                let room = [0, 100, 3_000, 100_000, 5 << 20][random.usize(..5)];
+                Action::Fill(host, (!is_over).then_some(room))
+            }
+            Self::UnreadableDisks => {
+                let read = if is_over { 0 } else { 2 + random.u32(..20) };
+                let faults = Faults {
+                    read,
+                    ..Faults::default()
+                };
+                host.map_or(Action::FaultSender(faults), |receiver| {
+                    Action::FaultReceiver(receiver, faults)
+                })
+            }
+        }
+    }
 }
 
 fn action(random: &mut Rng, weather: Weather) -> Action {

@@ -185,6 +185,11 @@ impl World {
                 self.sender.disk.set_faults(*faults);
                 Ok(())
             }
+            Action::Fill(receiver, room) => {
+                let disk = receiver.map_or(&self.sender.disk, |receiver| &self.receivers[receiver].disk);
+                disk.fill(*room);
+                Ok(())
+            }
             Action::Elapse(ms) => {
                 self.pass(Duration::from_millis(*ms));
                 Ok(())

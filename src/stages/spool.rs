@@ -190,16 +190,20 @@ impl Spool {
     /// # Errors
     /// When the directory cannot be read.
     pub fn runs_in(directory: &Path) -> Result<Vec<SpoolIdentity>, SpoolError> {
-        let segments = recovery::segments_in(directory)?;
-        let headers = segments
-            .iter()
-            .filter_map(|segment| SegmentReader::open(&segment.path).ok());
-        let mut runs: Vec<_> = headers
-            .map(|reader| SpoolIdentity {
-                sender: reader.header().owner,
-                epoch: reader.header().epoch,
-            })
-            .collect();
+        let mut runs = Vec::new();
+        for segment in recovery::segments_in(directory)? {
+            match SegmentReader::open(&segment.path) {
+                Ok(reader) => runs.push(SpoolIdentity {
+                    sender: reader.header().owner,
+                    epoch: reader.header().epoch,
+                }),
+                // What cannot be read may be all that there is of a run: who does not know of it does not know to whom it is owed.
+                Err(SegmentError::Disk(error)) if error.source.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error.into());
+                }
+                Err(_) => {}
+            }
+        }
         runs.dedup();
         Ok(runs)
     }

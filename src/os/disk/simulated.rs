@@ -149,6 +149,12 @@ impl Disk {
         self.lock().faults = faults;
     }
 
+    /// Has the disk room for so many bytes more from now on, or, `None`, for all.
+    pub fn fill(&self, room: Option<u64>) {
+        let mut state = self.lock();
+        state.faults.capacity = room.map(|room| state.taken() + room);
+    }
+
     /// Syncs of files and directories that were asked for.
     #[must_use]
     pub fn syncs(&self) -> u64 {

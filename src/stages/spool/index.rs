@@ -413,15 +413,31 @@ impl IndexState {
     /// Reads a segment again, if it is one of this session, or was not known.
     fn read_again(&mut self, segment: &SegmentFile) -> Result<(), SpoolError> {
         let known = self.segments.get(&segment.number);
+        if known.is_some_and(|known| known.epoch != self.epoch) {
+            return Ok(());
+        }
         let failed = known.is_some_and(|known| known.failed);
-        if known.is_none_or(|known| known.epoch == self.epoch) {
-            self.remove_segment(segment.number);
-            self.index_segment(segment, &mut HashMap::new())?;
-            if let Some(again) = self.segments.get_mut(&segment.number) {
-                again.failed = failed;
-            }
+        self.enter_again(segment)?;
+        if let Some(again) = self.segments.get_mut(&segment.number) {
+            again.failed = failed;
         }
         Ok(())
+    }
+
+    /// Puts what the file of a segment says in the place of what was known. The new entry comes before the old one goes: a stream that lies nowhere for a moment would
+    /// be forgotten, and its acknowledgements with it. When the file cannot be read, all is as it was.
+    fn enter_again(&mut self, segment: &SegmentFile) -> Result<(), SpoolError> {
+        let old = self.segments.remove(&segment.number);
+        let indexed = self.index_segment(segment, &mut HashMap::new());
+        if indexed.is_ok() {
+            old.iter().for_each(|old| self.let_go_of(old));
+        } else {
+            let half_read = self.segments.remove(&segment.number);
+            self.segments.extend(old.map(|old| (segment.number, old)));
+            half_read.iter().for_each(|half| self.let_go_of(half));
+        }
+        self.count_closed();
+        indexed.map(|_| ())
     }
 
     fn is_present(&self, stream: StreamId) -> bool {

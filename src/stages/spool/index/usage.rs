@@ -110,13 +110,7 @@ impl SpoolIndex {
         }
         disk::rename(remnant, &segment.path)?;
         state.note_deletion(segment.number);
-        if let Some(old) = state.segments.remove(&segment.number) {
-            // The new one first: a stream that lies nowhere for a moment would be forgotten, and its acknowledgements with it.
-            let indexed = state.index_segment(segment, &mut HashMap::new());
-            state.let_go_of(&old);
-            indexed?;
-        }
-        state.count_closed();
+        state.enter_again(segment)?;
         Ok(true)
     }
 
