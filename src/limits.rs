@@ -95,6 +95,18 @@ pub const HANDSHAKE_MAX: std::time::Duration = std::time::Duration::from_secs(10
 /// Names that one engine follows at once.
 pub const FOLLOWED_MAX: usize = 4000;
 
+/// Connections of producers of version 2 that one group has at once.
+pub const PRODUCERS_MAX: usize = 4096;
+
+/// Of these, connections that have not registered a queue. When one more comes, the oldest of them gives way.
+pub const STRANGERS_MAX: usize = 64;
+
+/// Queues of version 2 that one group takes in at once. Each has a ring.
+pub const QUEUES_MAX: usize = 2048;
+
+/// Different statements that the producers of version 2 of one group may declare while a process runs.
+pub const INTAKE_STATEMENTS_MAX: usize = 1 << 16;
+
 /// Engine lines longer than this become several records.
 pub const LINE_MAX: usize = 16 << 20;
 
@@ -116,6 +128,11 @@ const _: () = {
         FOLLOWED_MAX < hog_ring::limits::WRITERS_MAX,
         "each followed name has a ring"
     );
+    assert!(
+        2 * QUEUES_MAX <= hog_ring::limits::WRITERS_MAX && 2 * QUEUES_MAX < hog_ring::limits::GUARDS_MAX,
+        "each queue has a ring, and both are mapped; other groups have some too"
+    );
+    assert!(STRANGERS_MAX < PRODUCERS_MAX);
     assert!(HELLO_MAX >= 4 * GROUP_MAX, "HELLO has a group, and some numbers");
     assert!(WINDOW_BYTES >= 2 * FRAME_BODY_MAX as u64);
     assert!(SEGMENT_BYTES >= 2 * APPEND_MAX as u64);

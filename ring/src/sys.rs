@@ -57,6 +57,27 @@ pub(crate) fn is_locked_elsewhere(file: impl AsFd) -> io::Result<bool> {
     Ok(c_int::from(lock.l_type) != libc::F_UNLCK)
 }
 
+/// Process and user at the other end of a socket of this host, as they were when it was connected. The process is 0 if it is not in this pid namespace:
+/// a value that rustix's type for it does not have.
+pub(crate) fn peer_of(socket: impl AsFd) -> io::Result<(u32, u32)> {
+    let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut len = libc::socklen_t::try_from(size_of::<libc::ucred>()).unwrap_or(0);
+    // SAFETY: the descriptor is open for as long as `socket` is borrowed, and the kernel writes at most `len` bytes to `peer`, a C struct of integers.
+    let answer = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            ptr::from_mut(&mut peer).cast(),
+            &raw mut len,
+        )
+    };
+    match answer {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok((u32::try_from(peer.pid).unwrap_or(0), peer.uid)),
+    }
+}
+
 /// Closes a descriptor by its number. Only for the child of a fork, whose handles to it will never close it themselves.
 pub(crate) fn close_in_child(descriptor: RawFd) {
     // SAFETY: the fork handler takes each number out of its table before it calls this, and the table holds only

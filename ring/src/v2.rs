@@ -11,6 +11,9 @@
 //!
 //! A queue has one reader at a time: whoever has the writer of that ring. What stands in a queue is not trusted.
 
+use std::io;
+use std::os::fd::AsFd;
+
 mod course;
 pub mod layout;
 #[doc(hidden)]
@@ -24,3 +27,11 @@ pub use layout::{BadQueue, Footer, PageKind, QueueLayout};
 pub use queue::{OpenQueueError, Queue, QueueFault, WaitPolicy};
 pub use resolve::{Progress, Resolved, StashHead, resolve};
 pub use stash::{PAGES_MAX, Stash};
+
+/// Process and user at the other end of a registration socket, as they were when it was connected; the process is 0 if this pid namespace does not have it.
+///
+/// # Errors
+/// What the kernel says.
+pub fn peer_of(socket: impl AsFd) -> io::Result<(u32, u32)> {
+    crate::sys::peer_of(socket)
+}

@@ -50,9 +50,12 @@ pub(super) struct BatchsendArgs {
     /// The default, /var/lib/hog/spool, is on disk, where the backlog of a receiver that is down has room and outlives a reboot.
     #[arg(short, long, value_name = "SPOOL")]
     dir: Option<String>,
-    /// Directory of hogstat.db
+    /// Directory of hogstat.db, and of the sockets where programs of the original register
     ///
     /// Nothing in it is on the way of a record: it says which ring, spool and destination belong to whom, and what went wrong. One process has it at a time.
+    ///
+    /// Programs that log through the original's library look for hstore.GROUP.sk in their $HOBBES_STORE_DIR, $TMPDIR or $TMP, or else in /var/tmp: name that directory to serve
+    /// them. A socket's path has at most 107 bytes.
     ///
     /// The default is $HOBBES_STORE_DIR where that is set, as the original has it, and otherwise /var/lib/hog/batchsend, beside the spool.
     #[arg(short = 'm', long, value_name = "STORE")]

@@ -24,9 +24,12 @@ pub(super) struct LocalArgs {
     /// The default, /var/lib/hog/archive/$GROUP/$DATE, is that of batchrecv: either can go on where the other stopped.
     #[arg(short, long, value_name = "DIR", value_parser = ArchivePattern::new)]
     dir: Option<ArchivePattern>,
-    /// Directory of hogstat.db
+    /// Directory of hogstat.db, and of the sockets where programs of the original register
     ///
     /// Nothing in it is on the way of a record: it says which rings were drained, and what went wrong. One process has it at a time.
+    ///
+    /// Programs that log through the original's library look for hstore.GROUP.sk in their $HOBBES_STORE_DIR, $TMPDIR or $TMP, or else in /var/tmp: name that directory to serve
+    /// them. A socket's path has at most 107 bytes.
     ///
     /// The default is $HOBBES_STORE_DIR where that is set, as the original has it, and otherwise /var/lib/hog/local, beside the archive.
     #[arg(short = 'm', long, value_name = "STORE")]

@@ -5,6 +5,7 @@
 //! compare-and-swap as when a program takes it over, so of the two one comes first.
 
 use crate::exit::{ExitStatus, Failure, chain};
+use crate::modes::intake;
 use crate::modes::store::{DATABASE, database_failure};
 use crate::os::lock::DirectoryLock;
 use crate::os::{clock, disk};
@@ -43,6 +44,8 @@ enum Found {
     Living,
     /// It waits for the next run of its program.
     Adoptable,
+    /// It is of a queue of version 2 that is not finished: what is in doubt there it alone knows.
+    OfQueue,
     /// Its program is gone for good: it is the next drainer's.
     Abandoned,
 }
@@ -64,6 +67,7 @@ fn action(found: Found, age: Duration, options: &GcOptions) -> Action {
         Found::Living => Action::Pass,
         _ if age < options.older_than => Action::Pass,
         Found::Abandoned => Action::Keep("the next drainer takes what it holds, and deletes it"),
+        Found::OfQueue => Action::Keep("the next sender or local goes on with the queue that it is of"),
         Found::Adoptable if options.is_forced => Action::Retire,
         Found::Adoptable => Action::Keep("the next run of its program goes on with it (--force gives it up)"),
         Found::Foreign if options.is_forced => Action::Delete,
@@ -130,6 +134,7 @@ fn look_at(options: &GcOptions, group: &str, path: &Path) -> Result<(), Failure>
     let owner = ring.owner();
     let found = match ring.liveness() {
         Liveness::Living => Found::Living,
+        Liveness::Dead | Liveness::Closed if intake::is_of_queue(path) => Found::OfQueue,
         Liveness::Dead | Liveness::Closed if ring.is_adoptable() => Found::Adoptable,
         Liveness::Dead | Liveness::Closed | Liveness::Retired => Found::Abandoned,
     };

@@ -10,6 +10,7 @@ pub mod engine;
 pub mod faults;
 pub mod gc;
 pub mod heartbeat;
+pub mod intake;
 pub mod local;
 pub mod preflight;
 pub mod rarely;

@@ -87,6 +87,12 @@ impl Stop {
         Arc::clone(&self.flag)
     }
 
+    /// What looks at this wish raise, if somebody counts them: to be raised by calls that wait within a library and look at the flag themselves.
+    #[must_use]
+    pub fn looks(&self) -> Option<Arc<AtomicU64>> {
+        self.looks.clone()
+    }
+
     /// Waits for `time`, or less when it is time to end. Says whether it is.
     pub fn wait(&self, time: Duration) -> bool {
         let deadline = Instant::now() + time;

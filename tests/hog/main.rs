@@ -49,5 +49,5 @@ mod small_disk;
 mod spoilt;
 mod supervision;
 mod syscalls;
-
 mod tidying;
+mod v2;

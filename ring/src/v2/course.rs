@@ -118,6 +118,12 @@ impl Course {
         true
     }
 
+    /// Whether nothing is to be done before another page is looked at.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.due.is_empty()
+    }
+
     /// Whether pages of a transaction were read that is not over.
     #[must_use]
     pub fn has_open(&self) -> bool {
@@ -128,12 +134,6 @@ impl Course {
     #[must_use]
     pub fn pages_open(&self) -> u32 {
         self.stashed + self.open
-    }
-
-    /// Pages of it that are in the stash.
-    #[must_use]
-    pub fn pages_stashed(&self) -> u32 {
-        self.stashed
     }
 
     /// So many pages of an open transaction are left in the queue, half of it: a producer that goes on does not find it full.

@@ -19,7 +19,7 @@ use thiserror::Error;
 const WRITER_WAITS: u32 = 2;
 
 /// How a producer waits for room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WaitPolicy {
     /// In the kernel: it has to be woken.
     Futex,

@@ -1,6 +1,6 @@
 //! `hog batchsend`: drains the rings of its groups into their spools and ships these to every destination.
 //!
-//! For each group one drainer and, for each destination that is owed anything, one shipper; for all of them one thread that syncs the spools and one that
+//! For each group one drainer, one intake of version-2 queues and, for each destination that is owed anything, one shipper; for all of them one thread that syncs the spools and one that
 //! writes hogstat.db. Every worker is supervised: what it holds in memory can be rebuilt from the spool.
 
 pub mod cursor;
@@ -17,6 +17,7 @@ use crate::formats::codec::Compression;
 use crate::formats::lock_record::SpoolIdentity;
 use crate::modes::drainer::thread::Surroundings;
 use crate::modes::drainer::{self, DrainerReport};
+use crate::modes::intake::{self, IntakeReport, Orphans};
 use crate::modes::preflight;
 use crate::modes::recorder::{Acknowledged, Recorder};
 use crate::modes::service::Service;
@@ -121,6 +122,7 @@ struct Group {
     /// What other directories hold, held as long as it is shipped.
     older: Vec<OlderSpool>,
     report: Arc<DrainerReport>,
+    intake: Arc<IntakeReport>,
     /// Recoveries that are not over.
     awaited: Vec<Awaited>,
 }
@@ -255,8 +257,12 @@ impl Group {
 
     /// Whether all that was there at the start is drained and acknowledged.
     fn is_done(&self) -> bool {
+        let Some(of_queues) = self.intake.goal() else {
+            return false;
+        };
         // Acquire pairs with the Release of the drainer, which wrote the goal before.
         self.report.caught_up.load(Ordering::Acquire)
+            && self.index.is_delivered_up_to(&of_queues)
             && self
                 .report
                 .goal
@@ -311,7 +317,15 @@ fn start_group(
         report: Arc::clone(&report),
         inherited: inherited.drainer,
     };
+    let intake = Arc::<IntakeReport>::default();
+    let orphans = if options.recover == Policy::Off {
+        Orphans::Leave
+    } else {
+        Orphans::TakeIn
+    };
+    let intake_job = intake::job(place.clone(), &options.store, orphans, recorder, &intake, stop);
     supervisor.start(drainer::thread::job(place, rings, spool, around, stop))?;
+    supervisor.start(intake_job)?;
     let routes = Routes {
         options,
         group: &name,
@@ -332,6 +346,7 @@ fn start_group(
         index,
         older: older.spools,
         report,
+        intake,
         awaited: inherited.awaited,
     })
 }

@@ -1,7 +1,7 @@
 //! `hog local`: drains the rings of its groups straight into archives on this host.
 //!
 //! The drainer is the sender's ([`crate::modes::drainer`]), the archive the receiver's ([`crate::stages::archive`]), and nothing lies between them: a
-//! record is in the archive when its append returned, and only then is its room in the ring given back. For each group one drainer; for all of them one
+//! record is in the archive when its append returned, and only then is its room in the ring given back. For each group one drainer and one intake of version-2 queues; for all of them one
 //! thread that syncs and one that writes hogstat.db. Every worker is supervised: what it holds in memory can be rebuilt from the archive.
 //!
 //! It takes the locks that a sender takes on rings and a receiver on archives, so it may follow either on the same files, and they it.
@@ -13,6 +13,7 @@ mod unsynced;
 use crate::exit::{ExitStatus, Failure};
 use crate::modes::drainer::thread::Surroundings;
 use crate::modes::drainer::{self, DrainerReport};
+use crate::modes::intake::{self, IntakeReport, Orphans};
 use crate::modes::recorder::Recorder;
 use crate::modes::service::Service;
 use crate::modes::stop::Stop;
@@ -65,6 +66,7 @@ const LOOK: Duration = Duration::from_millis(20);
 struct Group {
     name: String,
     report: Arc<DrainerReport>,
+    intake: Arc<IntakeReport>,
     unsynced: Arc<Unsynced>,
     /// What has to be synced before all is done; known once all that was there at the start is drained.
     goal: Option<u64>,
@@ -133,7 +135,7 @@ impl Group {
     /// Whether all that was there at the start is in the archive, on the disk.
     fn is_done(&mut self) -> bool {
         // Acquire pairs with the Release of the drainer, which appended before.
-        if self.goal.is_none() && self.report.caught_up.load(Ordering::Acquire) {
+        if self.goal.is_none() && self.report.caught_up.load(Ordering::Acquire) && self.intake.goal().is_some() {
             self.goal = Some(self.unsynced.appends());
         }
         self.goal.is_some_and(|goal| self.unsynced.synced() >= goal)
@@ -189,10 +191,14 @@ fn start_group(
         report: Arc::clone(&report),
         inherited: Arc::default(),
     };
+    let intake = Arc::<IntakeReport>::default();
+    let intake_job = intake::job(place.clone(), &options.store, Orphans::TakeIn, recorder, &intake, stop);
     supervisor.start(drainer::thread::job(place, rings, log, around, stop))?;
+    supervisor.start(intake_job)?;
     Ok(Group {
         name,
         report,
+        intake,
         unsynced,
         goal: None,
     })

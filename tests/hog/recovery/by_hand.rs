@@ -3,6 +3,7 @@
 use super::{NOBODY, contents};
 use crate::scene::{GROUP, Scene, wait_until};
 use hogstat::RecoveryOutcome;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 fn output(finished: &crate::roles::Finished) -> String {
@@ -155,11 +156,14 @@ fn forgotten_acknowledgements_are_given_again() {
     assert_eq!(scene.raw(&receiver.archive), b"one\n");
 }
 
-/// Copies all files of `from`, a directory without others in it, to `to`.
+/// Copies all files of `from`, a directory without others in it, to `to`; not its sockets.
 pub(super) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_socket() {
+            continue;
+        }
         std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
     }
 }

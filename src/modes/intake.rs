@@ -1,0 +1,456 @@
+//! The intake of a group: programs that log through the original's library (version 2) are served as they are.
+//!
+//! It is a producer. It copies what those programs publish out of their queues, finds the records by their statements' types, and logs each of their
+//! transactions as one of ours, into a ring for each queue, which the drainer takes like any other. Nobody behind the ring knows where
+//! it came from. The state of that ring says how far the queue was read, and the room in the queue is given back only then: [`queue`].
+//!
+//! design.md has the drainer read these queues itself, with frames of a kind of their own and the reader's index in the checkpoint. This is one
+//! mechanism instead of two: rings with a resume state are what engines have for their files, and are proven against kills at every instruction. It costs
+//! one copy more, and a ring (256 KiB and its header) for each thread that logs.
+//!
+//! One thread serves all queues of a group, and the registration socket ([`door`]); it waits for no producer and no client. A queue that cannot be understood
+//! is reported once and left as it is; the others go on.
+
+mod door;
+mod links;
+mod names;
+mod producer;
+mod queue;
+mod registration;
+mod statements;
+
+use crate::exit::chain;
+use crate::ids::StreamId;
+use crate::limits::QUEUES_MAX;
+use crate::modes::drainer::opening::RingPlace;
+use crate::modes::recorder::Recorder;
+use crate::modes::stop::Stop;
+use crate::modes::supervise::{Job, Post, provoke};
+use door::{Door, Handed, Peer, socket_path};
+use hog_ring::v2::{OpenQueueError, Queue};
+use hog_ring::{Group, GroupOptions};
+use names::{QueueName, Seen};
+use producer::Life;
+use queue::{QueueIntake, Turn};
+use registration::Registration;
+use statements::KnownStatements;
+use std::collections::{HashMap, HashSet};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tracing::{info, warn};
+use uuid::Uuid;
+
+/// Bytes of data in the ring of a queue: many times a queue of the original's default size.
+const RING_SIZE: u64 = 256 << 10;
+/// Between two passes that found something.
+const POLL_BUSY: Duration = Duration::from_micros(50);
+/// The first sleep when there is nothing, and the longest.
+const SLEEP: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
+/// How often clients are looked after while queues fill.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+/// How often it is looked whether producers live.
+const LIVES_EVERY: Duration = Duration::from_millis(100);
+/// How often links are looked through, for queues that could not be had.
+const SCAN_EVERY: Duration = Duration::from_secs(5);
+/// How often a directory of rings that may not be used is tried again.
+const TRY_EVERY: Duration = Duration::from_secs(1);
+/// So many refused queues are remembered; whoever makes more of them may be told of again.
+const REFUSED_MAX: usize = 1 << 16;
+
+/// What the intake tells the rest of the process.
+#[derive(Default)]
+pub struct IntakeReport {
+    /// All that was published in the queues that were there at the start is in the log, as far as [`Self::goal`] says.
+    caught_up: AtomicBool,
+    goal: Mutex<HashMap<StreamId, u64>>,
+}
+
+impl IntakeReport {
+    /// Up to where the streams of queues stood when all that was there at the start was in the log; `None` before that.
+    #[must_use]
+    pub fn goal(&self) -> Option<HashMap<StreamId, u64>> {
+        // Acquire pairs with the Release of the intake, which wrote the goal before.
+        if !self.caught_up.load(Ordering::Acquire) {
+            return None;
+        }
+        self.goal.lock().ok().map(|goal| goal.clone())
+    }
+
+    /// What was there at the start of a queue whose stream this is, is in the log.
+    fn reached(&self, (stream, tail): (Uuid, u64)) {
+        if let Ok(mut goal) = self.goal.lock() {
+            goal.insert(StreamId(stream), tail);
+        }
+    }
+}
+
+/// Whether the ring at `path` is that of a queue that is kept in sight.
+#[must_use]
+pub fn is_of_queue(path: &Path) -> bool {
+    let (Some(directory), Some(stem)) = (path.parent(), path.file_stem()) else {
+        return false;
+    };
+    links::list(directory).is_ok_and(|names| names.iter().any(|name| stem == name.ring().as_str()))
+}
+
+/// What becomes of queues whose producers were dead before they were found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Orphans {
+    /// They are taken in, and deleted.
+    TakeIn,
+    /// They are left untouched, for a later run.
+    Leave,
+}
+
+/// The worker that takes the queues of version 2 of a group in, until `stop`. Producers register in `store`.
+pub fn job(
+    place: RingPlace,
+    store: &Path,
+    orphans: Orphans,
+    recorder: &Recorder,
+    report: &Arc<IntakeReport>,
+    stop: &Stop,
+) -> Job {
+    let name = format!("intake {}", place.group);
+    let around = Surroundings {
+        orphans,
+        socket: socket_path(store, &place.group),
+        place,
+        recorder: recorder.clone(),
+        report: Arc::clone(report),
+        known: KnownStatements::default(),
+        handed: Handed::default(),
+    };
+    Job::new(&name, stop, move |post| run(&around, post))
+}
+
+/// What the workers of a group hand on to each other.
+struct Surroundings {
+    orphans: Orphans,
+    place: RingPlace,
+    socket: PathBuf,
+    recorder: Recorder,
+    report: Arc<IntakeReport>,
+    known: KnownStatements,
+    handed: Handed,
+}
+
+fn run(around: &Surroundings, post: &Post) -> Result<(), String> {
+    let Some(group) = open_group(&around.place, &post.stop)? else {
+        return Ok(());
+    };
+    let door = Door::new(around.socket.clone(), &around.handed, &around.recorder);
+    let mut intake = Intake {
+        around,
+        group,
+        door: door.map_err(|error| format!("cannot look after the registration socket: {error}"))?,
+        queues: Vec::new(),
+        taking: HashSet::new(),
+        refused: HashSet::new(),
+        scan_due: Instant::now(),
+        lives_due: Instant::now(),
+        at_start: None,
+    };
+    let served = intake.serve(post);
+    if post.pass.is_current() {
+        intake.door.close();
+    }
+    served
+}
+
+/// The directory of rings, once it may be used. `None`: it is time to end.
+fn open_group(place: &RingPlace, stop: &Stop) -> Result<Option<Group>, String> {
+    loop {
+        let mut options = GroupOptions::new(&place.group)
+            .shm_dir(&place.shm_dir)
+            .ring_size(RING_SIZE)
+            .stop_flag(stop.flag());
+        if let Some(shm_group) = place.shm_group {
+            options = options.shm_group(shm_group);
+        }
+        if let Some(looks) = stop.looks() {
+            // To wait for room is to be alive.
+            options = options.wait_count(looks);
+        }
+        match options.open() {
+            Ok(group) => return Ok(Some(group)),
+            Err(error) if error.is_permission() => {} // the drainer says so
+            Err(error) => return Err(chain(&error)),
+        }
+        if stop.wait(TRY_EVERY) {
+            return Ok(None);
+        }
+    }
+}
+
+struct Intake<'a> {
+    around: &'a Surroundings,
+    group: Group,
+    door: Door,
+    queues: Vec<QueueIntake>,
+    /// The inodes of these.
+    taking: HashSet<u64>,
+    /// Those of queues of which it was said that they are not taken in.
+    refused: HashSet<u64>,
+    scan_due: Instant,
+    lives_due: Instant,
+    /// Queues that were there at the start and have not caught up, or whose ring is not drained up to there; `None` before they were looked for.
+    at_start: Option<HashMap<u64, Option<u64>>>,
+}
+
+impl Intake<'_> {
+    fn serve(&mut self, post: &Post) -> Result<(), String> {
+        let mut sleep = SLEEP.0;
+        let mut look_due = Instant::now();
+        let mut registrations = Vec::new();
+        while !post.stop.is_set() {
+            provoke::here();
+            let now = Instant::now();
+            if now >= self.scan_due {
+                self.scan_due = now + SCAN_EVERY;
+                self.scan();
+                self.door.tell_counts();
+            }
+            let took = self.turn(now);
+            self.note_progress();
+            if !took || now >= look_due {
+                look_due = now + LOOK_EVERY;
+                let wait = if took { Duration::ZERO } else { sleep };
+                let looked = self.door.look(wait, &mut registrations);
+                looked.map_err(|error| format!("cannot look after the registration socket: {error}"))?;
+            }
+            sleep = if took || !registrations.is_empty() {
+                SLEEP.0
+            } else {
+                (sleep * 2).min(SLEEP.1)
+            };
+            for (registration, peer) in registrations.drain(..) {
+                self.register(registration, peer);
+            }
+            if took {
+                std::thread::sleep(POLL_BUSY);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks for queues that are kept in sight and not taken in.
+    fn scan(&mut self) {
+        let names = match links::list(self.group.directory()) {
+            Ok(names) => names,
+            Err(error) => {
+                self.door
+                    .tell("unlisted", || format!("cannot list the queues of version 2: {error}"));
+                return;
+            }
+        };
+        for name in names {
+            if self.taking.contains(&name.inode) || self.is_left(&name) {
+                continue;
+            }
+            match links::open(self.group.directory(), &name) {
+                Ok(queue) => self.admit(name, queue),
+                Err(error) => self.refuse(&name, &chain(&error)),
+            }
+        }
+        if self.at_start.is_none() {
+            let found = self.queues.iter().map(|queue| (queue.name.inode, None));
+            self.at_start = Some(found.collect());
+        }
+    }
+
+    fn is_left(&self, name: &QueueName) -> bool {
+        self.around.orphans == Orphans::Leave && Life::of(name.seen).is_ok_and(|mut life| life.look())
+    }
+
+    /// A client says that it has a queue.
+    fn register(&mut self, registration: Registration, peer: Peer) {
+        let claimed = registration.claimed;
+        let path = claimed.path(&self.around.place.shm_dir, &self.around.place.group);
+        let queue = match Queue::open(&path) {
+            Ok(queue) => queue,
+            // It is gone since, and was taken in then.
+            Err(OpenQueueError::Io { source, .. }) if registration.is_again && source.kind() == ErrorKind::NotFound => {
+                return;
+            }
+            Err(error) => {
+                self.door
+                    .tell("unopened", || format!("process {}: {}", claimed.pid, chain(&error)));
+                return;
+            }
+        };
+        let Ok((_, inode)) = queue.inode() else { return };
+        if self.taking.contains(&inode) || self.refused.contains(&inode) {
+            return;
+        }
+        let Some(seen) = producer::identify(claimed, peer) else {
+            self.door.tell("impostor", || {
+                format!(
+                    "process {} claims to be process {}, and is not believed",
+                    peer.pid, claimed.pid
+                )
+            });
+            return;
+        };
+        let name = QueueName {
+            claimed,
+            inode,
+            seen,
+            policy: registration.policy,
+        };
+        if let Err(error) = links::make(self.group.directory(), &name, &queue) {
+            self.door.tell("unlinked", || {
+                format!("cannot keep the queue {} in sight: {error}", path.display())
+            });
+            return;
+        }
+        self.admit(name, queue);
+        if self.refused.contains(&inode) {
+            // Nothing of it was touched. A name that stays is looked at again by the next run.
+            let _ = links::remove(self.group.directory(), &name);
+        }
+    }
+
+    /// Takes a queue up whose link is there.
+    fn admit(&mut self, name: QueueName, queue: Queue) {
+        if self.queues.len() >= QUEUES_MAX {
+            self.door.tell("queues", || {
+                format!("{QUEUES_MAX} queues of version 2 are taken in; no more are taken up")
+            });
+            return;
+        }
+        if self.refused.contains(&name.inode) {
+            return;
+        }
+        match QueueIntake::begin(name, queue, &self.group, &self.around.known) {
+            Ok(queue) => {
+                info!("queue {} of version 2 is taken in", name.ring());
+                self.taking.insert(name.inode);
+                self.queues.push(queue);
+            }
+            Err(error) if error.may_pass() => {
+                let words = chain(&error);
+                self.door
+                    .tell("later", || format!("queue {}: {words}; it is tried again", name.ring()));
+            }
+            Err(error) => self.refuse(&name, &chain(&error)),
+        }
+    }
+
+    /// Says, once, that a queue is not taken in.
+    fn refuse(&mut self, name: &QueueName, words: &str) {
+        if self.refused.len() >= REFUSED_MAX {
+            self.refused.clear();
+        }
+        if self.refused.insert(name.inode) {
+            let Seen { pid, .. } = name.seen;
+            let words =
+                format!("{words}; this queue of process {pid} is quarantined: it is left as it is, and not taken in");
+            self.say(name, &words);
+        }
+    }
+
+    fn say(&self, name: &QueueName, words: &str) {
+        let object = format!("queue {} of group {}", name.ring(), self.around.place.group);
+        warn!("{object}: {words}");
+        self.around.recorder.fault(&object, words);
+    }
+
+    /// Takes what queues have, once. Whether there was anything.
+    fn turn(&mut self, now: Instant) -> bool {
+        let looks_at_lives = now >= self.lives_due;
+        if looks_at_lives {
+            self.lives_due = now + LIVES_EVERY;
+        }
+        let mut took = false;
+        let mut at = 0;
+        while let Some(queue) = self.queues.get_mut(at) {
+            let turn = queue.turn(looks_at_lives);
+            let is_drained = matches!(turn, Ok(Turn::Over)) && queue.is_drained();
+            let notices = std::mem::take(&mut queue.notices);
+            let name = queue.name;
+            for words in notices {
+                self.say(&name, &words);
+            }
+            match turn {
+                Ok(Turn::Took) => {
+                    took = true;
+                    if let Some(queue) = self.queues.get_mut(at) {
+                        queue.ring();
+                    }
+                    at += 1;
+                }
+                Ok(Turn::Nothing) => at += 1,
+                Ok(Turn::Stopped) => return false,
+                // What is not drained yet stays in sight: somebody may wait for that.
+                Ok(Turn::Over) if !is_drained => at += 1,
+                Ok(Turn::Over) => {
+                    let queue = self.leave(at);
+                    self.end(queue);
+                }
+                Err(error) => {
+                    drop(self.leave(at));
+                    self.refuse(&name, &chain(&error));
+                }
+            }
+        }
+        took
+    }
+
+    fn leave(&mut self, at: usize) -> QueueIntake {
+        let queue = self.queues.swap_remove(at);
+        self.taking.remove(&queue.name.inode);
+        queue
+    }
+
+    /// The producer of a queue is dead, and all of it is taken in.
+    fn end(&mut self, queue: QueueIntake) {
+        let name = queue.name;
+        let was_there = self.at_start.as_mut().and_then(|at_start| at_start.remove(&name.inode));
+        if was_there.is_some() {
+            self.around.report.reached(queue.stream());
+        }
+        let place = &self.around.place;
+        let original = name.claimed.path(&place.shm_dir, &place.group);
+        let queue = queue.retire();
+        match links::remove_all(self.group.directory(), &name, &original, &queue) {
+            Ok(()) => info!(
+                "queue {}: its producer is dead, and all of it was taken in",
+                name.ring()
+            ),
+            Err(error) => self.refuse(&name, &format!("cannot delete it: {error}")),
+        }
+    }
+
+    /// Says so once all that was there at the start is in the log.
+    fn note_progress(&mut self) {
+        let Some(at_start) = &mut self.at_start else { return };
+        if self.around.report.caught_up.load(Ordering::Relaxed) {
+            return;
+        }
+        // Those of dead producers are waited for until they are over.
+        for queue in self.queues.iter_mut().filter(|queue| !queue.is_orphaned()) {
+            let Some(goal) = at_start.get_mut(&queue.name.inode) else {
+                continue;
+            };
+            if goal.is_none() && queue.has_caught_up() {
+                *goal = Some(queue.stream().1);
+            }
+            if let Some(tail) = *goal
+                && queue.drained() >= tail
+            {
+                at_start.remove(&queue.name.inode);
+                self.around.report.reached((queue.stream().0, tail));
+            }
+        }
+        // Those that were quarantined meanwhile are not waited for.
+        at_start.retain(|inode, _| self.taking.contains(inode));
+        if at_start.is_empty() {
+            // Release: pairs with the Acquire of `goal`.
+            self.around.report.caught_up.store(true, Ordering::Release);
+        }
+    }
+}

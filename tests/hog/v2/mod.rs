@@ -1,0 +1,8 @@
+//! Programs of the original (version 2), whose queues `batchsend` and `local` take in.
+
+mod golden;
+mod hostile;
+mod killed;
+mod life;
+mod producer;
+mod taken;
