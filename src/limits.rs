@@ -80,6 +80,13 @@ pub const CLASSIC_TRANSACTION_MAX: usize = hog_ring::limits::RUN_MAX;
 /// Segments of original senders are kept in memory up to this length while they come, in bytes; longer ones in a file without a name.
 pub const CLASSIC_MEMORY_MAX: usize = 1 << 20;
 
+/// So long an original receiver may take to answer for what it was sent: it answers once it has stored a segment, and before its first answer looks up a
+/// name.
+pub const CLASSIC_ANSWER_MAX: std::time::Duration = std::time::Duration::from_secs(120);
+
+/// Connections to original receivers that one shipper keeps open while it sends nothing on them.
+pub const CLASSIC_LINKS_MAX: usize = 64;
+
 /// Silence after which either side of a connection gives up.
 pub const SILENCE_MAX: std::time::Duration = std::time::Duration::from_secs(30);
 

@@ -41,6 +41,9 @@ pub(super) struct BatchsendArgs {
     ///
     /// Each gets everything, at its own pace: one that is down delays no other. All addresses of a name are tried. A destination is known by this text:
     /// what an earlier run owes it is sent once it is named alike.
+    ///
+    /// With `hobbes://` in front it is a receiver of the original system, which has no positions: what is on its way when either side is killed is sent
+    /// again, as the same bytes. Records of types that it cannot store are left out, and counted.
     #[arg(long = "to", value_name = "HOST:PORT", required = true, value_parser = destination)]
     to: Vec<String>,
     /// Directory of the spools

@@ -123,6 +123,13 @@ pub fn text_field<'a>(ty: &Type, payload: &'a [u8], name: &str) -> Option<&'a [u
     None
 }
 
+/// Whether `payload` is one value of that type, and nothing more.
+#[must_use]
+pub fn is_value(ty: &Type, payload: &[u8]) -> bool {
+    let mut walk = Walk::new(payload, Skip);
+    walk.value(ty).and_then(|()| walk.end()).is_ok()
+}
+
 /// Finds where values end that follow one another without a word between them, as the records of the original do.
 ///
 /// Each of them may hold some hundred values that take no bytes, and beyond that all of them together no more than one payload may: otherwise

@@ -281,6 +281,41 @@ impl Wait<'_> {
     }
 }
 
+/// The next byte from a prepared socket.
+///
+/// # Errors
+/// When none comes for so long, `stop` says so, or the peer went away.
+pub fn read_byte(mut stream: &TcpStream, silence: Duration, stop: &dyn Fn() -> bool) -> Result<u8, NetError> {
+    let wait = Wait {
+        patience: Patience {
+            silence,
+            frame: silence,
+            body_bytes: 0,
+        },
+        stop,
+        silent_since: Instant::now(),
+        began: None,
+    };
+    let mut byte = [0];
+    loop {
+        wait.check()?;
+        match stream.read(&mut byte) {
+            Ok(0) => return Err(NetError::Closed),
+            Ok(_) => return Ok(byte[0]),
+            Err(error) if is_passing(&error) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Whether the peer hung up, or said anything that was not read. Waits for nothing.
+#[must_use]
+pub fn has_spoken_or_left(stream: &TcpStream) -> bool {
+    use rustix::net::{RecvFlags, recv};
+    let seen = recv(stream, &mut [0u8; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+    !matches!(seen, Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR))
+}
+
 /// Puts the frame of `header` (whose body is `body`) at the end of `out`, sealed for the wire.
 pub fn put_frame(out: &mut Vec<u8>, header: &FrameHeader, body: &[u8]) {
     out.extend_from_slice(&FrameHeader { durable: 0, ..*header }.seal(WIRE_SALT));
@@ -420,6 +455,25 @@ mod tests {
             reader.read(&mut Vec::new(), Patience::of_shipping(), &|| false),
             Err(NetError::Closed)
         ));
+    }
+
+    #[test]
+    fn a_byte_is_waited_for_as_long_as_was_said() {
+        let listener = listen("127.0.0.1:0").unwrap();
+        let mut peer = connect(&listener.local_addr().unwrap().to_string()).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        prepare(&stream).unwrap();
+        let (short, long) = (Duration::from_millis(1), Duration::from_secs(60));
+        assert!(matches!(read_byte(&stream, short, &|| false), Err(NetError::Silent(_))));
+        assert!(matches!(read_byte(&stream, long, &|| true), Err(NetError::Stopped)));
+        assert!(!has_spoken_or_left(&stream));
+        peer.write_all(&[7, 8]).unwrap();
+        assert!(matches!(read_byte(&stream, long, &|| false), Ok(7)));
+        assert!(has_spoken_or_left(&stream));
+        assert!(matches!(read_byte(&stream, long, &|| false), Ok(8)));
+        drop(peer);
+        assert!(matches!(read_byte(&stream, long, &|| false), Err(NetError::Closed)));
+        assert!(has_spoken_or_left(&stream));
     }
 
     #[test]

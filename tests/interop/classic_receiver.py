@@ -77,9 +77,9 @@ class Receiver:
             stream.sendall(ACK)
             while self.segment(stream, file, statements):
                 pass
-        except EOFError:
+        except (EOFError, OSError):
             pass
-        except (OSError, Malformed) as error:
+        except Malformed as error:
             print(f"refused: {error}", file=sys.stderr, flush=True)
             if file is not None:
                 self.say(file, refused=str(error))

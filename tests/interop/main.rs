@@ -18,3 +18,4 @@ mod roles;
 #[path = "../hog/scene.rs"]
 mod scene;
 mod themselves;
+mod to_original;

@@ -83,10 +83,9 @@ pub(crate) fn producer_arguments(scene: &Scene, group: &str, journal: &Path) -> 
     ])
 }
 
-/// An original receiver.
+/// An original receiver, which may be killed and started again at its address.
 pub(crate) struct ClassicReceiver {
-    /// Ends with its test.
-    _process: Process,
+    process: Process,
     /// Where it listens.
     pub(crate) address: String,
     /// Where its files are.
@@ -99,10 +98,23 @@ impl ClassicReceiver {
         let directory = scene.path(name);
         let (process, address) = Self::listening(scene, "127.0.0.1:0", &directory, more);
         Self {
-            _process: process,
+            process,
             address,
             directory,
         }
+    }
+
+    /// Ends it, if it did not end by itself, and starts it again where it was.
+    pub(crate) fn start_again(&mut self, scene: &Scene, more: &[&str]) {
+        self.process.kill();
+        let (process, address) = Self::listening(scene, &self.address, &self.directory, more);
+        assert_eq!(address, self.address);
+        self.process = process;
+    }
+
+    /// Whether it lives.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.process.is_running()
     }
 
     fn listening(scene: &Scene, address: &str, directory: &Path, more: &[&str]) -> (Process, String) {
@@ -123,6 +135,19 @@ impl ClassicReceiver {
             found.is_some()
         });
         found.expect("it listens")
+    }
+
+    /// How many segments it accepted.
+    pub(crate) fn segments(&self) -> usize {
+        let lines = |path: std::path::PathBuf| {
+            std::fs::read(path)
+                .unwrap()
+                .iter()
+                .filter(|byte| **byte == b'\n')
+                .count()
+        };
+        let files = std::fs::read_dir(&self.directory).unwrap();
+        files.map(|entry| lines(entry.unwrap().path()).saturating_sub(1)).sum()
     }
 
     /// What it accepted: of each connection, in their order, the lines that it wrote.

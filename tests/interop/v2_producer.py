@@ -45,7 +45,7 @@ def arguments():
     parser.add_argument("--pace", type=float, default=0, help="seconds between two transactions")
     parser.add_argument("--reconnect", action="store_true", help="look for a new recorder before each transaction")
     parser.add_argument("--die", help="POINT:N: by SIGKILL at `continued`, `tentative`, `marked` or `published` of transaction N")
-    parser.add_argument("--linger", action="store_true", help="live on, idle, until stdin ends")
+    parser.add_argument("--linger", action="store_true", help="live on, idle, until it is killed")
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
 
@@ -187,8 +187,8 @@ def main():
     if failures:
         return 1
     print("logged", flush=True)
-    if options.linger:
-        sys.stdin.read()
+    while options.linger:
+        time.sleep(3600)
     return 0
 
 

@@ -12,7 +12,7 @@ const KEPT_BYTES: usize = 1 << 20;
 
 /// The run of one stream.
 #[derive(Debug)]
-pub(super) struct Run {
+pub(crate) struct Run {
     bytes: Vec<u8>,
     /// Position of fragment 0.
     first: u64,
@@ -23,16 +23,16 @@ pub(super) struct Run {
 }
 
 /// The bytes of a whole run.
-pub(super) struct WholeRun {
+pub(crate) struct WholeRun {
     /// Position of fragment 0.
-    pub(super) first: u64,
+    pub(crate) first: u64,
     /// Records with their headers.
-    pub(super) bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Run {
     /// No run. What came before is known only if `from_start`.
-    pub(super) fn new(from_start: bool) -> Self {
+    pub(crate) fn new(from_start: bool) -> Self {
         Self {
             bytes: Vec::new(),
             first: 0,
@@ -42,19 +42,24 @@ impl Run {
     }
 
     /// Voids the open run: what may follow is fragment 0. Says whether there was one.
-    pub(super) fn void(&mut self) -> bool {
+    pub(crate) fn void(&mut self) -> bool {
         self.excused = false;
         self.next.take().is_some()
     }
 
     /// Voids the open run, because positions are passed over that may have held fragments.
-    pub(super) fn skip(&mut self) {
+    pub(crate) fn skip(&mut self) {
         self.next = None;
         self.excused = true;
     }
 
+    /// Position of fragment 0 of the open run; `None` if none is open.
+    pub(crate) fn open_from(&self) -> Option<u64> {
+        self.next.map(|_| self.first)
+    }
+
     /// Adds a fragment. The run's bytes come back when they are whole, to be given to [`Run::reuse`] after use.
-    pub(super) fn add(
+    pub(crate) fn add(
         &mut self,
         position: u64,
         number: u32,
@@ -90,7 +95,7 @@ impl Run {
     }
 
     /// Takes back the memory of a run.
-    pub(super) fn reuse(&mut self, bytes: Vec<u8>) {
+    pub(crate) fn reuse(&mut self, bytes: Vec<u8>) {
         if bytes.capacity() <= KEPT_BYTES {
             self.bytes = bytes;
         }

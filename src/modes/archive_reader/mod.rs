@@ -19,7 +19,7 @@
 mod complaints;
 mod fault;
 mod follow;
-mod fragments;
+pub(crate) mod fragments;
 mod head;
 mod resent;
 mod segments;

@@ -3,6 +3,7 @@
 //! For each group one drainer, one intake of version-2 queues and, for each destination that is owed anything, one shipper; for all of them one thread that syncs the spools and one that
 //! writes hogstat.db. Every worker is supervised: what it holds in memory can be rebuilt from the spool.
 
+pub mod classic;
 pub mod cursor;
 mod inherit;
 pub mod older;
@@ -336,6 +337,11 @@ fn start_group(
     };
     for (destination, plan) in routes.all() {
         let title = format!("ship {name} to {destination}");
+        if classic::address_of(&destination).is_some() {
+            let job = Job::new(&title, stop, move |post| plan.ship_to_original(post));
+            supervisor.start(job)?;
+            continue;
+        }
         let call = Arc::<Call>::default();
         let to_hang_up = Arc::clone(&call);
         let job = Job::new(&title, stop, move |post| plan.route(post, &call).run());

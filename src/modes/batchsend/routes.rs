@@ -2,7 +2,7 @@
 
 use super::older::Older;
 use super::shipper::{Call, Route, Shipper, ShipperOptions};
-use super::{BatchsendOptions, Fatal, spool_directory};
+use super::{BatchsendOptions, Fatal, classic, spool_directory};
 use crate::formats::lock_record::SpoolIdentity;
 use crate::modes::recorder::Recorder;
 use crate::modes::supervise::Post;
@@ -55,6 +55,11 @@ impl Plan {
             .guarded_by(&post.pass, calls)
         };
         Route::new(self.legs.iter().map(shipper).collect())
+    }
+
+    /// The same for a receiver of the original, until `post` ends it.
+    pub(super) fn ship_to_original(&self, post: &Post) -> Result<(), String> {
+        classic::run(&self.legs, &self.recorder, post)
     }
 }
 
