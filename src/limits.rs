@@ -87,6 +87,9 @@ pub const CLASSIC_ANSWER_MAX: std::time::Duration = std::time::Duration::from_se
 /// Connections to original receivers that one shipper keeps open while it sends nothing on them.
 pub const CLASSIC_LINKS_MAX: usize = 64;
 
+/// Segments of original senders that a receiver inflates at once.
+pub const CLASSIC_AT_ONCE: usize = 4;
+
 /// Silence after which either side of a connection gives up.
 pub const SILENCE_MAX: std::time::Duration = std::time::Duration::from_secs(30);
 

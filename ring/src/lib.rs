@@ -78,5 +78,7 @@ pub use reader::{Condemnation, OpenError, RingFault, RingReader};
 pub use record::{BadRecord, Cut, Header, Kind, Parsed, Walk, cut, parse};
 pub use share::{ShmGroup, UnknownShmGroup};
 pub use statement::{RuntimeStatement, Statement};
+#[doc(hidden)]
+pub use sys::unacknowledged;
 pub use transaction::{Batch, Transaction};
 pub use writer::Writer;

@@ -1,5 +1,5 @@
-//! What the kernel and the C library offer only through raw calls: locks of open file descriptions, the fork hook, and
-//! the handler for SIGBUS.
+//! What the kernel and the C library offer only through raw calls: locks of open file descriptions, what a socket has not been
+//! acknowledged, the fork hook, and the handler for SIGBUS.
 //!
 //! Together with `shm.rs` the only place with `unsafe`. Each function is safe to call; what it must hold for the raw call
 //! inside is argued there.
@@ -75,6 +75,21 @@ pub(crate) fn peer_of(socket: impl AsFd) -> io::Result<(u32, u32)> {
     match answer {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok((u32::try_from(peer.pid).unwrap_or(0), peer.uid)),
+    }
+}
+
+/// How many bytes were written to a TCP socket that its peer's kernel has not acknowledged, which the kernel knows also once the
+/// connection is over.
+///
+/// # Errors
+/// When it is no socket that could tell.
+#[doc(hidden)]
+pub fn unacknowledged(socket: impl AsFd) -> io::Result<u32> {
+    let mut bytes: c_int = 0;
+    // SAFETY: the descriptor is open for as long as `socket` is borrowed, and this request writes one `int`. (SIOCOUTQ is another name for it.)
+    match unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, ptr::from_mut(&mut bytes)) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(bytes.unsigned_abs()),
     }
 }
 

@@ -9,6 +9,9 @@
 mod kernel;
 #[cfg(feature = "simulation")]
 pub mod simulated;
+mod spill;
+
+pub use spill::Spill;
 
 use hog_ring::mutant;
 use kernel::{Handle, Mode};

@@ -3,13 +3,18 @@
 //! Every wait is bounded: connecting by [`HANDSHAKE_MAX`], reading by a deadline that the caller gives, writing by
 //! a [`Patience`] as well. What is assumed of the peer: nothing.
 
+mod incoming;
+
+pub use incoming::{Incoming, Patience};
+
 use crate::formats::frame::{FrameError, FrameHeader, HEADER_LEN};
 use crate::ids::SegmentId;
-use crate::limits::{FRAME_BODY_MAX, HANDSHAKE_MAX, HELLO_MAX, SILENCE_MAX};
+use crate::limits::{HANDSHAKE_MAX, SILENCE_MAX};
+use incoming::{READ_BYTES, READ_BYTES_FIRST, Wait};
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use thiserror::Error;
 
 /// The salt of frames on the wire.
@@ -104,29 +109,38 @@ pub fn prepare(stream: &TcpStream) -> io::Result<()> {
     SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
-/// Reads frames from a socket.
-pub struct FrameReader {
-    stream: TcpStream,
-    buffer: Vec<u8>,
-    from: usize,
-    to: usize,
+/// Has the end of this connection told the peer as a failure of it, and not as an end in order: whoever waits for an answer then hears of it at once.
+///
+/// # Errors
+/// When the socket is gone already.
+pub fn end_by_reset(stream: &TcpStream, is_wanted: bool) -> io::Result<()> {
+    SockRef::from(stream).set_linger(is_wanted.then_some(Duration::ZERO))
 }
 
-/// Bytes taken from the kernel at once, and for what a body grows ahead of what has come of it.
-const READ_BYTES: usize = 256 * 1024;
-/// The same of a peer that has not said who it is.
-const READ_BYTES_FIRST: usize = 4 * 1024;
+/// How many bytes were sent that the peer's kernel has not acknowledged.
+///
+/// # Errors
+/// When the socket cannot tell.
+pub fn unacknowledged(stream: &TcpStream) -> io::Result<u32> {
+    hog_ring::unacknowledged(stream)
+}
+
+/// Reads frames from a socket.
+pub struct FrameReader {
+    incoming: Incoming,
+}
 
 impl FrameReader {
     /// Over a prepared socket.
     #[must_use]
     pub fn new(stream: TcpStream) -> Self {
-        Self {
-            stream,
-            buffer: vec![0; READ_BYTES_FIRST],
-            from: 0,
-            to: 0,
-        }
+        Self::over(Incoming::new(stream))
+    }
+
+    /// Over a socket of which something may have been read already.
+    #[must_use]
+    pub fn over(incoming: Incoming) -> Self {
+        Self { incoming }
     }
 
     /// The next frame: its header, and its stored body appended to `body` behind whatever is there.
@@ -139,17 +153,12 @@ impl FrameReader {
         patience: Patience,
         stop: &dyn Fn() -> bool,
     ) -> Result<FrameHeader, NetError> {
-        let mut wait = Wait {
-            patience,
-            stop,
-            silent_since: Instant::now(),
-            began: None,
-        };
-        if patience.body_bytes > READ_BYTES_FIRST && self.buffer.len() < READ_BYTES {
-            self.buffer.resize(READ_BYTES, 0);
+        let mut wait = Wait::new(patience, stop);
+        if patience.body_bytes > READ_BYTES_FIRST {
+            self.incoming.grow();
         }
         let mut bytes = [0; HEADER_LEN];
-        self.fill(&mut bytes, &mut wait, NetError::Closed)?;
+        self.incoming.fill(&mut bytes, &mut wait, NetError::Closed)?;
         let header = FrameHeader::open(&bytes, WIRE_SALT)?;
         let (found, most) = (header.body_len as usize, patience.body_bytes);
         if found > most {
@@ -160,46 +169,10 @@ impl FrameReader {
         while body.len() < from + found {
             let at = body.len();
             body.resize((at + READ_BYTES).min(from + found), 0);
-            self.fill(&mut body[at..], &mut wait, NetError::Torn)?;
+            self.incoming.fill(&mut body[at..], &mut wait, NetError::Torn)?;
         }
         header.check_body(&body[from..])?;
         Ok(header)
-    }
-
-    fn fill(&mut self, mut out: &mut [u8], wait: &mut Wait, mut at_end: NetError) -> Result<(), NetError> {
-        while !out.is_empty() {
-            let buffered = &self.buffer[self.from..self.to];
-            if !buffered.is_empty() {
-                let taken = buffered.len().min(out.len());
-                out[..taken].copy_from_slice(&buffered[..taken]);
-                self.from += taken;
-                out = &mut out[taken..];
-                at_end = NetError::Torn;
-                wait.something_came();
-                continue;
-            }
-            wait.check()?;
-            // A long rest goes straight to its place, a short one through the buffer.
-            let straight = out.len() >= READ_BYTES;
-            let read = if straight {
-                self.stream.read(out)
-            } else {
-                self.stream.read(&mut self.buffer)
-            };
-            match read {
-                Ok(0) => return Err(at_end),
-                Ok(read) if straight => {
-                    out = &mut out[read..];
-                    at_end = NetError::Torn;
-                    wait.something_came();
-                }
-                Ok(read) => (self.from, self.to) = (0, read),
-                // Interrupted, or nothing came within LOOK.
-                Err(error) if is_passing(&error) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
     }
 }
 
@@ -210,92 +183,17 @@ fn is_passing(error: &io::Error) -> bool {
     )
 }
 
-/// How long a peer may take.
-#[derive(Clone, Copy, Debug)]
-pub struct Patience {
-    /// For the next byte.
-    pub silence: Duration,
-    /// For a whole frame, from its first byte on.
-    pub frame: Duration,
-    /// How long its body may be.
-    pub body_bytes: usize,
-}
-
-impl Patience {
-    /// For HELLO: whoever is slow there keeps a place from others.
-    #[must_use]
-    pub fn of_hello() -> Self {
-        Self {
-            silence: HANDSHAKE_MAX,
-            frame: HANDSHAKE_MAX,
-            body_bytes: HELLO_MAX,
-        }
-    }
-
-    /// For each frame of WELCOME.
-    #[must_use]
-    pub fn of_welcome() -> Self {
-        Self {
-            silence: HANDSHAKE_MAX,
-            frame: HANDSHAKE_MAX,
-            body_bytes: FRAME_BODY_MAX,
-        }
-    }
-
-    /// For everything after that: a slow link is no reason to begin again, as long as something comes.
-    #[must_use]
-    pub fn of_shipping() -> Self {
-        Self {
-            silence: SILENCE_MAX,
-            frame: 20 * SILENCE_MAX,
-            body_bytes: FRAME_BODY_MAX,
-        }
-    }
-}
-
-/// A wait for a frame.
-struct Wait<'a> {
-    patience: Patience,
-    stop: &'a dyn Fn() -> bool,
-    silent_since: Instant,
-    began: Option<Instant>,
-}
-
-impl Wait<'_> {
-    fn something_came(&mut self) {
-        self.silent_since = Instant::now();
-        self.began.get_or_insert(self.silent_since);
-    }
-
-    fn check(&self) -> Result<(), NetError> {
-        if (self.stop)() {
-            return Err(NetError::Stopped);
-        }
-        if self.silent_since.elapsed() >= self.patience.silence {
-            return Err(NetError::Silent(self.patience.silence));
-        }
-        match self.began {
-            Some(began) if began.elapsed() >= self.patience.frame => Err(NetError::Slow(self.patience.frame)),
-            _ => Ok(()),
-        }
-    }
-}
-
 /// The next byte from a prepared socket.
 ///
 /// # Errors
 /// When none comes for so long, `stop` says so, or the peer went away.
 pub fn read_byte(mut stream: &TcpStream, silence: Duration, stop: &dyn Fn() -> bool) -> Result<u8, NetError> {
-    let wait = Wait {
-        patience: Patience {
-            silence,
-            frame: silence,
-            body_bytes: 0,
-        },
-        stop,
-        silent_since: Instant::now(),
-        began: None,
+    let patience = Patience {
+        silence,
+        frame: silence,
+        body_bytes: 0,
     };
+    let wait = Wait::new(patience, stop);
     let mut byte = [0];
     loop {
         wait.check()?;
@@ -374,12 +272,7 @@ impl<F: Fn() -> bool + Send> Line for LineUntil<F> {
 
 /// Sends all of `bytes` to a peer that takes some now and then: it has as long as it may take for a frame.
 fn send_all(mut stream: &TcpStream, mut bytes: &[u8], patience: Patience, stop: &dyn Fn() -> bool) -> io::Result<()> {
-    let mut wait = Wait {
-        patience,
-        stop,
-        silent_since: Instant::now(),
-        began: Some(Instant::now()),
-    };
+    let mut wait = Wait::new(patience, stop).begun();
     while !bytes.is_empty() {
         wait.check().map_err(io::Error::other)?;
         match stream.write(bytes) {

@@ -3,6 +3,7 @@
 //! Whatever is appended here is acknowledged only after a sync that began later; [`Archive::take_pending`] gives what such a sync covers, and
 //! [`Archive::synced`] is told when it is done. When a sync fails the archive goes back to what it knows to be on disk, in a new segment.
 
+mod classic;
 mod local;
 mod pattern;
 
@@ -414,8 +415,10 @@ impl Archive {
         // Sealed first: until that is on disk, nothing of the table may go.
         self.finish()?;
         let (owner, local) = (self.log.identity().owner, self.local.take());
+        let classic = classic::sender_of(owner);
         let is_over = |id: &StreamId, stream: &Stream| {
             stream.state == StreamState::Forgotten
+                || classic::is_done(classic, stream)
                 || local.as_ref().is_some_and(|local| local.are_done(owner, id, stream))
         };
         self.log.table_mut().streams.retain(|id, stream| !is_over(id, stream));

@@ -12,14 +12,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
 /// A running role of which some calls fail while this lives.
-struct Failing {
+pub(crate) struct Failing {
     strace: Child,
     log: PathBuf,
 }
 
 impl Failing {
     /// Has `calls` of `process` fail, on the files in `on` if there are any, in the way that strace's `how` says. `None`, and a word why, where that cannot be done.
-    fn begin(scene: &Scene, process: &Process, calls: &str, on: &[PathBuf], how: &str) -> Option<Self> {
+    pub(crate) fn begin(scene: &Scene, process: &Process, calls: &str, on: &[PathBuf], how: &str) -> Option<Self> {
         let (log, words) = (scene.path("failing.calls"), scene.path("failing.words"));
         let mut command = Command::new("strace");
         command.args(["-f", "-p", &process.pid().to_string(), "-o"]).arg(&log);
@@ -46,13 +46,13 @@ impl Failing {
     }
 
     /// How many calls failed so far.
-    fn failed(&self) -> usize {
+    pub(crate) fn failed(&self) -> usize {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         log.matches("(INJECTED)").count()
     }
 
     /// The disk is well again.
-    fn end(mut self) {
+    pub(crate) fn end(mut self) {
         let pid = i32::try_from(self.strace.id()).unwrap();
         let pid = rustix::process::Pid::from_raw(pid).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();

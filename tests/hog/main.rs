@@ -10,6 +10,7 @@ mod arrived;
 mod backlog;
 mod bad_input;
 mod chaos;
+mod classic;
 mod contract;
 mod database;
 mod ended;

@@ -131,8 +131,8 @@ impl<'a> Iterator for Records<'a> {
     }
 }
 
-/// Appends what becomes of `records` in a stream of ours, where a statement's id is its place and one: records of `time`, nanoseconds since 1970. Says
-/// how many there are.
+/// Appends `records` with headers of ours, where a statement's id is its place and one: records of `time`, nanoseconds since 1970. Says how many
+/// there are.
 ///
 /// # Errors
 /// [`RecordsError`]; `out` is then as it was before.
@@ -141,9 +141,6 @@ pub fn encode(records: Records<'_>, time: u64, out: &mut Vec<u8>) -> Result<u64,
     let encoded = encode_all(records, time, start, out);
     if encoded.is_err() {
         out.truncate(start);
-    } else if out.len() - start > UNFRAGMENTED_MAX {
-        let run = out.split_off(start);
-        put_fragments(&run, out);
     }
     encoded
 }
@@ -171,17 +168,28 @@ fn encode_all(records: Records<'_>, time: u64, start: usize, out: &mut Vec<u8>) 
     Ok(count)
 }
 
-/// Appends `run` in fragments, none of which alone means anything.
-fn put_fragments(run: &[u8], out: &mut Vec<u8>) {
-    let mut pieces = (0..).zip(run.chunks(FRAGMENT_MAX - PLAIN_HEADER)).peekable();
+/// Gives `take` what one [encoded](encode) transaction becomes in a stream, in parts each of which must stand in one frame: the records, or if they are too
+/// long for that, fragments, none of which alone means anything.
+///
+/// # Errors
+/// Those of `take`.
+pub fn each_part<E>(transaction: &[u8], mut take: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    if transaction.len() <= UNFRAGMENTED_MAX {
+        return take(transaction);
+    }
+    let mut pieces = (0..).zip(transaction.chunks(FRAGMENT_MAX - PLAIN_HEADER)).peekable();
+    let mut fragment = Vec::with_capacity(FRAGMENT_MAX);
     while let Some((number, piece)) = pieces.next() {
         let length = PLAIN_HEADER + piece.len();
         let flags = if pieces.peek().is_none() { LAST } else { 0 };
-        out.put_u32_le(first_word(Kind::Fragment, length, flags));
-        out.put_u32_le(number);
-        out.put_slice(piece);
-        out.resize(out.len() + padded(length) - length, 0);
+        fragment.clear();
+        fragment.put_u32_le(first_word(Kind::Fragment, length, flags));
+        fragment.put_u32_le(number);
+        fragment.put_slice(piece);
+        fragment.resize(padded(length), 0);
+        take(&fragment)?;
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -8,6 +8,10 @@ use crate::modes::supervise::provoke;
 use crate::os::net::{self, Line};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How often a waiter looks whether it has waited enough.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The letterbox of one connection.
 #[derive(Default)]
@@ -57,6 +61,21 @@ impl AckBox {
     pub fn close(&self) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
         self.changed.notify_all();
+    }
+
+    /// Waits until `stream` is acknowledged up to `position`. `false`: the connection is over before that, or `has_waited_enough`, which is asked now and then.
+    pub fn wait_for(&self, stream: StreamId, position: u64, has_waited_enough: &dyn Fn() -> bool) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        while state.acked.get(&stream).is_none_or(|acked| *acked < position) {
+            if state.closed || has_waited_enough() {
+                return false;
+            }
+            (state, _) = self
+                .changed
+                .wait_timeout(state, LOOK)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        true
     }
 
     /// Writes what comes in until the connection is over.

@@ -1,5 +1,6 @@
 //! What is wrong with peers: said once of each kind, with the address of the first, and then counted ([`Rarely`]).
 
+use super::classic::ClassicError;
 use super::connection::ConnectionError;
 use crate::exit::chain;
 use crate::formats::wire::RefuseCode;
@@ -22,6 +23,8 @@ const WELCOMED: Kind = "was welcomed";
 pub(super) const BUSY: Kind = "found all places taken";
 /// It did not say who it is before others came.
 pub(super) const DISPLACED: Kind = "said nothing, and gave way to others";
+/// An original sender had nothing to send when all places were taken.
+pub(super) const IDLE_DISPLACED: Kind = "of an original sender was silent, and gave way to others";
 /// The kernel gave no connection.
 pub(super) const UNACCEPTED: Kind = "could not be accepted";
 /// Our disk, not the peer.
@@ -100,6 +103,10 @@ impl Complaints {
 
 fn kind_of(error: &ConnectionError) -> Kind {
     match error {
+        ConnectionError::Classic(ClassicError::Group(_)) => REFUSED,
+        ConnectionError::Classic(ClassicError::Spill(_)) => UNSTORED,
+        ConnectionError::Classic(ClassicError::Long { .. }) => "of an original sender sent too much at once",
+        ConnectionError::Classic(_) => "of an original sender sent what cannot be understood",
         ConnectionError::Net(NetError::Silent(_)) => "was silent for too long",
         ConnectionError::Net(NetError::Slow(_)) => "was too slow",
         ConnectionError::Net(NetError::Frame(_)) => "does not speak hog's protocol",

@@ -6,12 +6,13 @@ use crate::formats::pieces::BodyError;
 use crate::formats::wire::{self, Hello, Refuse, RefuseCode};
 use crate::modes::batchrecv::Groups;
 use crate::modes::batchrecv::acks::AckBox;
+use crate::modes::batchrecv::classic::ClassicError;
 use crate::modes::batchrecv::group::StoreError;
 use crate::modes::batchrecv::serving::Serving;
 use crate::modes::recorder::Recorder;
 use crate::modes::stop::Stop;
 use crate::modes::supervise::{provoke, words_of};
-use crate::os::net::{self, FrameReader, Line, NetError, Patience};
+use crate::os::net::{self, FrameReader, Incoming, Line, NetError, Patience};
 use crate::stages::receive::RecordsError;
 use hogstat::FaultKind;
 use std::io;
@@ -56,13 +57,16 @@ pub enum ConnectionError {
     /// It could not be stored.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What an original sender sent.
+    #[error(transparent)]
+    Classic(#[from] ClassicError),
     /// The sender is not served, and was told why.
     #[error("refused: {}", .0.words)]
     Refused(Refuse),
 }
 
 /// The name of lock files, one of which lies where the directories of groups do.
-const LOCK: &str = "lock";
+pub(super) const LOCK: &str = "lock";
 
 /// Tells the peer why it is not served.
 pub fn refuse(stream: &TcpStream, code: RefuseCode, words: &str) {
@@ -83,15 +87,14 @@ pub(super) struct Caller {
 }
 
 impl Caller {
-    /// Over a prepared socket. `token` is what the connection is called here.
-    pub(super) fn new(stream: TcpStream, remote: SocketAddr, token: u64) -> io::Result<Self> {
-        let reader = FrameReader::new(stream.try_clone()?);
-        Ok(Self {
+    /// Over a prepared socket, of which the first bytes were looked at. `token` is what the connection is called here.
+    pub(super) fn new(stream: TcpStream, incoming: Incoming, remote: SocketAddr, token: u64) -> Self {
+        Self {
             stream,
-            reader,
+            reader: FrameReader::over(incoming),
             remote,
             token,
-        })
+        }
     }
 
     /// Reads HELLO. `None` when nothing came.

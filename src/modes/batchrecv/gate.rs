@@ -1,31 +1,28 @@
 //! Where connections come in: one worker accepts, each connection has a worker of its own.
 //!
-//! Whoever connects is nobody until it said HELLO. There are a few places for nobodies, apart from those for senders, and the oldest of them gives way when one
-//! more comes: so those who connect and say nothing, however many, keep no sender out, which says HELLO at once.
+//! The first bytes say whether a sender of ours comes or an original one. Who has places in which order, [`Places`] decides.
 
 use super::Groups;
-use super::complaints::{BUSY, DISPLACED, UNACCEPTED};
+use super::classic::{ClassicCaller, is_classic};
+use super::complaints::{BUSY, DISPLACED, IDLE_DISPLACED, UNACCEPTED};
 use super::connection::{Caller, ConnectionError};
+use super::places::{Place, Places};
 use crate::exit::chain;
 use crate::formats::wire::RefuseCode;
-use crate::limits::{CONNECTIONS_MAX, HANDSHAKES_MAX};
+use crate::limits::CONNECTIONS_MAX;
 use crate::modes::recorder::Recorder;
 use crate::modes::stop::Stop;
 use crate::modes::supervise::{Job, Post, provoke};
-use crate::os::net::{self, Line};
+use crate::os::net::{self, Incoming, Line, NetError, Patience};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How often the accepting worker looks whether it is time to end, in milliseconds.
 const LOOK_MS: i64 = 100;
-
-/// How long a nobody that gave way may take to be gone, before another is let in all the same.
-const GONE_WITHIN: Duration = Duration::from_secs(1);
 
 /// What accepts.
 pub(super) struct Gate {
@@ -129,87 +126,37 @@ fn serve(
 ) -> Result<(), ConnectionError> {
     stream.set_nonblocking(false)?;
     net::prepare(&stream)?;
-    let mut caller = Caller::new(stream, remote, token)?;
+    let mut incoming = Incoming::new(stream.try_clone()?);
+    let take_seat = |place: Place| {
+        drop(place);
+        let seat = places.take_seat(token, stop, || {
+            let words = || "places of original senders that are silent are given to others".to_owned();
+            groups.complaints.tell(IDLE_DISPLACED, words);
+        });
+        if seat.is_none() {
+            let words = || format!("all {CONNECTIONS_MAX} places for senders are taken: {remote} is refused");
+            groups.complaints.tell(BUSY, words);
+        }
+        seat
+    };
+    if is_classic(incoming.peek(8, Patience::of_hello(), &|| stop.is_set())?) {
+        return ClassicCaller::new(stream, incoming, remote, token).until_it_ends(|caller| {
+            let introduction = caller.introduction(stop)?;
+            match take_seat(place) {
+                Some(seat) => caller.serve(introduction, groups, recorder, &seat, stop),
+                None => Err(NetError::Stopped.into()), // told already
+            }
+        });
+    }
+    let mut caller = Caller::new(stream, incoming, remote, token);
     let Some(hello) = caller.hello(stop)? else {
         return Ok(());
     };
-    drop(place);
-    let Some(_seat) = places.take_seat() else {
-        let words = || format!("all {CONNECTIONS_MAX} places for senders are taken: {remote} is refused");
-        groups.complaints.tell(BUSY, words);
+    let Some(_seat) = take_seat(place) else {
         let _ = caller.refuse(RefuseCode::Busy, "too many connections".to_owned()); // told already
         return Ok(());
     };
     caller.welcome(&hello, groups, recorder, stop)?.run()
-}
-
-/// Who is connected.
-#[derive(Default)]
-struct Places {
-    /// Those that have not said HELLO, oldest first.
-    nobodies: Mutex<VecDeque<(u64, TcpStream)>>,
-    /// As many threads there are of them, those that gave way and are not gone yet among them.
-    present: AtomicUsize,
-    /// Those that have.
-    seats: AtomicUsize,
-}
-
-impl Places {
-    /// Lets a nobody in; the oldest gives way if need be, which `displaced` is told.
-    fn enter(self: &Arc<Self>, token: u64, stream: TcpStream, stop: &Stop, displaced: impl Fn()) -> Place {
-        let mut nobodies = self.lock();
-        while nobodies.len() >= HANDSHAKES_MAX
-            && let Some((_, oldest)) = nobodies.pop_front()
-        {
-            oldest.hang_up();
-            displaced();
-        }
-        nobodies.push_back((token, stream));
-        drop(nobodies);
-        // Connections must not come faster than the threads of those that gave way end.
-        let mut waited = Duration::ZERO;
-        while self.present.load(Ordering::SeqCst) >= 2 * HANDSHAKES_MAX && waited < GONE_WITHIN && !stop.is_set() {
-            std::thread::sleep(Duration::from_millis(1));
-            waited += Duration::from_millis(1);
-        }
-        self.present.fetch_add(1, Ordering::SeqCst);
-        Place {
-            places: Arc::clone(self),
-            token,
-        }
-    }
-
-    fn take_seat(self: &Arc<Self>) -> Option<Seat> {
-        let seat = Seat(Arc::clone(self));
-        // One too many gives its seat back when it is dropped.
-        (self.seats.fetch_add(1, Ordering::SeqCst) < CONNECTIONS_MAX).then_some(seat)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, VecDeque<(u64, TcpStream)>> {
-        self.nobodies.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The place of a nobody.
-struct Place {
-    places: Arc<Places>,
-    token: u64,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.places.lock().retain(|(token, _)| *token != self.token);
-        self.places.present.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-/// The place of a sender.
-struct Seat(Arc<Places>);
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.0.seats.fetch_sub(1, Ordering::SeqCst);
-    }
 }
 
 fn wait_readable(listener: &TcpListener) -> io::Result<bool> {

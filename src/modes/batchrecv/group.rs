@@ -4,6 +4,8 @@
 //! connection follows the last append of the old one. The syncing thread takes what is pending, syncs outside of the lock, and then lets every
 //! connection acknowledge: one sync for all of them.
 
+mod classic;
+
 use crate::exit::chain;
 use crate::fence::Pass;
 use crate::formats::body::Attach;
@@ -54,6 +56,8 @@ struct State {
     archive: Archive,
     /// By token.
     served: HashMap<u64, Served>,
+    /// The connections of the original's senders, by the stream that each is stored as.
+    classic: HashMap<StreamId, u64>,
     /// The directory of the new date could not be begun, which was said.
     date_failed: bool,
     finished: bool,
@@ -99,16 +103,19 @@ impl GroupStore {
         let state = State {
             archive,
             served: HashMap::new(),
+            classic: HashMap::new(),
             date_failed: false,
             finished: false,
         };
-        Ok(Self {
+        let group = Self {
             name: name.to_owned(),
             state: Mutex::new(state),
             work: Condvar::new(),
             recorder,
             rarely: Rarely::default(),
-        })
+        };
+        group.end_classic(&mut group.lock()); // those of an earlier process
+        Ok(group)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -401,6 +408,7 @@ impl GroupStore {
             served.end();
         }
         state.archive.fall_back().map_err(|error| chain(&error))?;
+        self.end_classic(state);
         info!("group {}: goes on in a new segment", self.name);
         Ok(())
     }
@@ -415,6 +423,7 @@ impl GroupStore {
         for (_, served) in state.served.drain() {
             served.end();
         }
+        self.end_classic(&mut state);
         state.archive.finish()
     }
 }

@@ -1,13 +1,15 @@
 //! `hog batchrecv`: takes what senders ship and stores it, one archive for each group.
 //!
 //! A thread accepts; each connection has one that reads and one that acknowledges; each group has one that syncs. What is acknowledged was
-//! appended before a sync that succeeded ([`group`]).
+//! appended before a sync that succeeded ([`group`]). Senders of the original are served at the same port ([`classic`]).
 
 pub mod acks;
+mod classic;
 mod complaints;
 pub mod connection;
 mod gate;
 pub mod group;
+mod places;
 pub mod serving;
 
 use crate::exit::{ExitStatus, Failure, chain};
@@ -23,6 +25,8 @@ use crate::os::lock::DirectoryLock;
 use crate::os::net;
 use crate::os::process;
 use crate::stages::archive::ArchivePattern;
+use classic::doubts::Doubts;
+use classic::turns::Turns;
 use complaints::Complaints;
 use gate::Gate;
 use group::GroupStore;
@@ -55,6 +59,9 @@ pub struct Groups {
     stop: Stop,
     supervisor: Supervisor,
     complaints: Complaints,
+    /// Of original senders: what they may send again, and who inflates.
+    doubts: Doubts,
+    turns: Turns,
 }
 
 /// The place of a group. Opening an archive may take long, and holds up nobody but those who want the same.
@@ -151,6 +158,8 @@ pub fn run(options: &BatchrecvOptions) -> Result<ExitStatus, Failure> {
         stop: stop.clone(),
         supervisor: supervisor.clone(),
         complaints: Complaints::new(&recorder),
+        doubts: Doubts::default(),
+        turns: Turns::default(),
     });
     let gate = Gate::new(listener, &groups, &recorder, &stop).map_err(|error| Failure::of(&error))?;
     let accepting = Job::new("accept", &stop, move |post| {

@@ -130,9 +130,16 @@ fn all_records_but_the_last_say_that_more_follows() {
 fn a_long_transaction_goes_as_fragments() {
     let text = statements([(0, Type::text())]);
     let one = record(0, &[&100_000u64.to_le_bytes()[..], &vec![b'x'; 100_000]].concat());
-    let short = encoded(&text, &one.repeat(2)).unwrap();
-    assert!(Walk::new(&short).all(|item| item.unwrap().1.kind == Kind::Record));
-    let long = encoded(&text, &one.repeat(5)).unwrap();
+    let parts = |times: usize| {
+        let mut parts = Vec::new();
+        let transaction = encoded(&text, &one.repeat(times)).unwrap();
+        let add = |part: &[u8]| Ok::<(), ()>(parts.push(part.to_vec()));
+        each_part(&transaction, add).unwrap();
+        parts
+    };
+    let [short] = &parts(2)[..] else { panic!() };
+    assert!(Walk::new(short).all(|item| item.unwrap().1.kind == Kind::Record));
+    let long = parts(5).concat();
     let mut run = Vec::new();
     for (number, item) in (0..).zip(Walk::new(&long)) {
         let (offset, header, piece) = item.unwrap();
