@@ -351,7 +351,6 @@ fn hint<'a>(stop: &'a Stop, over: &'a AtomicBool) -> impl Fn() -> bool + use<'a>
 
 impl Drop for Connection<'_> {
     fn drop(&mut self) {
-        self.store.leave_classic(self.caller.token);
         let is_in_doubt =
             || self.is_unanswered || net::unacknowledged(&self.caller.stream).is_ok_and(|bytes| bytes > 0);
         if let Some(last) = self.last
@@ -360,6 +359,7 @@ impl Drop for Connection<'_> {
             let peer = self.caller.remote.ip();
             self.groups.doubts.note(self.group, peer, last, clock::moment());
         }
+        self.store.leave_classic(self.caller.token);
     }
 }
 
