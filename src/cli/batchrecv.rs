@@ -15,6 +15,9 @@ pub(super) struct BatchrecvArgs {
     /// Where to listen; port 0 takes any
     ///
     /// The first line on stdout is the address, once senders may come. Whoever reaches it can write to any group: there is no authentication.
+    ///
+    /// Senders of the original (`hog -p`) may come to the same address. Their protocol has no positions: what they send again, because they did not hear that it
+    /// is stored, may be stored twice.
     #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
     listen: String,
     /// Where archives lie, with $GROUP and $DATE in it

@@ -133,7 +133,10 @@ fn a_long_transaction_goes_as_fragments() {
     let parts = |times: usize| {
         let mut parts = Vec::new();
         let transaction = encoded(&text, &one.repeat(times)).unwrap();
-        let add = |part: &[u8]| Ok::<(), ()>(parts.push(part.to_vec()));
+        let add = |part: &[u8]| {
+            parts.push(part.to_vec());
+            Ok::<(), ()>(())
+        };
         each_part(&transaction, add).unwrap();
         parts
     };
