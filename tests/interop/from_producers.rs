@@ -183,10 +183,10 @@ fn a_sender_that_is_killed_at_any_moment_loses_and_doubles_nothing_that_an_appli
         "--rollback-every",
         "11",
         "--pace",
-        "0.001",
+        "0",
     ];
     let mut application = producer(&scene, &groups, &journal, &options);
-    for _ in 0..6 {
+    for _ in 0..10 {
         let size = || std::fs::metadata(&journal).map_or(0, |file| file.len());
         let wanted = size() + scene.draw(|chance| chance.u64(500..20_000));
         wait_until("it has logged enough", || size() >= wanted);
