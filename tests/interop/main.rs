@@ -9,6 +9,7 @@
 #[allow(dead_code)]
 #[path = "../hog/arrived.rs"]
 mod arrived;
+mod from_original;
 mod from_producers;
 mod journal;
 mod peers;

@@ -28,14 +28,14 @@ fn group(scene: &Scene) -> Group {
 }
 
 /// A program that logs numbered transactions.
-struct Producer {
+pub(crate) struct Producer {
     writer: Writer,
     name: String,
     next: i64,
 }
 
 impl Producer {
-    fn new(scene: &Scene, name: &str) -> Self {
+    pub(crate) fn new(scene: &Scene, name: &str) -> Self {
         Self {
             writer: group(scene).writer().unwrap(),
             name: name.to_owned(),
@@ -44,7 +44,7 @@ impl Producer {
     }
 
     /// Logs so many transactions, each of several records whose texts are up to so long.
-    fn log(&mut self, scene: &Scene, count: i64, longest: usize) {
+    pub(crate) fn log(&mut self, scene: &Scene, count: i64, longest: usize) {
         for number in self.next..self.next + count {
             let (of, length) = scene.draw(|chance| (chance.i32(1..4), chance.usize(longest / 2..longest)));
             let mut transaction = self.writer.transaction();
