@@ -170,7 +170,7 @@ fn a_database_on_a_full_disk_holds_up_no_sender_that_runs_and_none_that_starts()
     scene.assert_arrived(receiver, &arrived);
 }
 
-/// All that lies in the store and is not empty, but for the lock, and the index that SQLite keeps for readers.
+/// All files that lie in the store and are not empty, but for the lock, and the index that SQLite keeps for readers.
 fn store(scene: &Scene) -> BTreeMap<PathBuf, Vec<u8>> {
     let files = std::fs::read_dir(scene.store())
         .unwrap()
@@ -180,6 +180,7 @@ fn store(scene: &Scene) -> BTreeMap<PathBuf, Vec<u8>> {
             !["lock", "hogstat.db-shm"]
                 .map(|name| path.ends_with(name))
                 .contains(&true)
+                && path.is_file()
         })
         .map(|path| (path.clone(), std::fs::read(path).unwrap()))
         .filter(|(_, bytes)| !bytes.is_empty())
