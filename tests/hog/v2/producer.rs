@@ -194,8 +194,9 @@ fn program_that_logs_until_it_is_killed() {
     std::thread::spawn(move || stay_registered(Path::new(&store), pid));
     let mut says = std::fs::File::options().append(true).open(says).unwrap();
     for number in 0.. {
-        // Of every length up to several pages, with some that never count.
-        let who = "x".repeat(usize::try_from(number * 37 % 9_000).unwrap());
+        // Of every length up to several pages, some longer than the queue, and some that never count.
+        let len = if number % 11 == 5 { 60_000 } else { number * 37 % 9_000 };
+        let who = "x".repeat(usize::try_from(len).unwrap());
         if number % 7 == 3 {
             producer.write(&counted(u64::MAX, &who));
             producer.rollback();
