@@ -95,6 +95,11 @@ fn all_of(target: &str) {
 }
 
 #[test]
+fn any_bytes_of_an_original_sender_are_judged_without_harm() {
+    all_of("classic");
+}
+
+#[test]
 fn any_bytes_of_a_frame_are_judged_without_harm() {
     all_of("frame");
 }

@@ -7,6 +7,7 @@
 //! Most formats have a CRC, which random changes do not survive. So each target also puts the CRC of what it was given right, and judges that: a peer
 //! with bad intentions computes CRCs too.
 
+pub(crate) mod classic;
 pub(crate) mod frame;
 pub(crate) mod resume_state;
 pub(crate) mod ring_region;
@@ -18,7 +19,8 @@ pub(crate) mod wire;
 pub(crate) type Judge = fn(&[u8]);
 
 /// A target's name, as that of its corpus, and what judges.
-pub(crate) const ALL: [(&str, Judge); 6] = [
+pub(crate) const ALL: [(&str, Judge); 7] = [
+    ("classic", classic::judge),
     ("frame", frame::judge),
     ("segment", segment::judge),
     ("wire", wire::judge),

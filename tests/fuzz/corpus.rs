@@ -1,7 +1,10 @@
 //! What the corpora are made of: small examples of all that hog writes, the same at each run.
 
+use flate2::write::GzEncoder;
 use hog::formats::body::{Attach, End, Gap, GapReason, Seal};
 use hog::formats::checkpoint;
+use hog::formats::classic::segment::put_transaction;
+use hog::formats::classic::statements::{Commit, Declaration, Quality, Statements};
 use hog::formats::codec::{Compression, Compressor};
 use hog::formats::definitions::Definitions;
 use hog::formats::frame::{self, FrameHeader, Kind};
@@ -13,6 +16,7 @@ use hog_ring::layout::{HEAD, LAST, MORE, OWNER, STATE_HEADER, TAIL, TIME};
 use hog_ring::record::{self, first_word, header_len, padded};
 use hog_ring::statement::Definition;
 use hog_ring::types::Type;
+use std::io::Write;
 
 /// A target, a file in its corpus, and what is in it.
 type Made = (&'static str, &'static str, Vec<u8>);
@@ -26,6 +30,7 @@ pub(crate) fn made() -> Vec<Made> {
     made.extend(statements());
     made.extend(states());
     made.extend(rings());
+    made.extend(classic());
     made
 }
 
@@ -375,3 +380,47 @@ fn rings() -> Vec<Made> {
         ),
     ]
 }
+
+/// What an original sender says first, behind a byte that says so, and its segments, each behind two bytes with the length of what was said first, and that.
+fn classic() -> Vec<Made> {
+    let mut counted = definition(0, "counted", "n is $0", Type::long());
+    counted.flags = 1;
+    let both = definition(7, "../both", "$0 and $1", Type::tuple([Type::int(), Type::text()]));
+    let units = definition(2, "units", "", Type::array(Type::unit()));
+    let declaration = Declaration {
+        quality: Quality::Reliable,
+        commit: Commit::Manual,
+        statements: Statements::new(vec![both, counted, units]).unwrap(),
+    };
+    let (mut init, mut queue) = (Vec::new(), Vec::new());
+    declaration.encode_init(&mut init);
+    declaration.encode_queue(&mut queue);
+    let mut segment = Vec::new();
+    let one = [&0_u32.to_le_bytes()[..], &5_u64.to_le_bytes()].concat();
+    let other = [&7_u32.to_le_bytes()[..], &1_i32.to_le_bytes(), &text("str0")].concat();
+    let third = [&2_u32.to_le_bytes()[..], &9_u64.to_le_bytes()].concat();
+    put_transaction(&mut segment, &[&one[..], &other, &third].concat());
+    put_transaction(&mut segment, &[]);
+    put_transaction(&mut segment, &one);
+    let behind = |segment: &[u8]| {
+        let len = u16::try_from(init.len()).unwrap();
+        [&[2][..], &len.to_le_bytes(), &init, segment].concat()
+    };
+    vec![
+        ("classic", "init", [&[0][..], &init].concat()),
+        ("classic", "queue", [&[1][..], &queue].concat()),
+        ("classic", "segment", behind(&segment)),
+        ("classic", "compressed", [&[3][..], &gzip(&segment)].concat()),
+        ("classic", "zlib", [&[3][..], ZLIB].concat()),
+    ]
+}
+
+/// A gzip member that holds `bytes` as they are.
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::none());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// A zlib stream of "hog hog hog hog".
+const ZLIB: &[u8] = b"\x78\x9c\xcb\xc8\x4f\x57\xc8\x40\x60\x00\x2a\xd3\x05\x59";
