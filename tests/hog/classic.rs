@@ -204,3 +204,17 @@ fn original_senders_are_served_at_once_and_beside_others() {
     }
     assert!(found.is_empty());
 }
+
+#[test]
+fn what_a_sender_of_ours_ships_to_an_original_receiver_is_stored_by_one_of_ours() {
+    let scene = Scene::new();
+    let receiver = scene.receiver("recv");
+    let bytes = scene.lines(1 << 18);
+    scene.log(&[&scene.file("input.log", &bytes)]);
+    let _sender = scene.sender(&[&format!("hobbes://{}", receiver.address)]);
+    scene.wait_acked();
+    // That they are lines of an input is not for an original receiver to know.
+    let line = |value: Value| format!("{}\n", value["text"].as_str().unwrap());
+    let found: String = values(&scene, &receiver).into_iter().map(line).collect();
+    assert_eq!(found.as_bytes(), bytes);
+}

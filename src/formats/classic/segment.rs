@@ -37,24 +37,34 @@ pub enum SegmentError {
 /// [`SegmentError`]; memory grows with the bytes that are there, not with what a length claims.
 pub fn next_transaction(segment: &mut impl Read, transaction: &mut Vec<u8>) -> Result<bool, SegmentError> {
     transaction.clear();
-    let mut length = Vec::with_capacity(8);
-    match take(segment, 8, &mut length)? {
-        0 => return Ok(false),
-        8 => {}
-        found => return Err(SegmentError::Truncated { expected: 8, found }),
-    }
-    let expected = length.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    let Some(expected) = next_length(segment)? else {
+        return Ok(false);
+    };
     if expected > CLASSIC_TRANSACTION_MAX as u64 {
         return Err(SegmentError::LongTransaction { found: expected });
     }
-    match take(segment, expected, transaction)? {
+    match segment.take(expected).read_to_end(transaction)? as u64 {
         found if found == expected => Ok(true),
         found => Err(SegmentError::Truncated { expected, found }),
     }
 }
 
-fn take(segment: &mut impl Read, length: u64, out: &mut Vec<u8>) -> io::Result<u64> {
-    segment.take(length).read_to_end(out).map(|read| read as u64)
+/// The length of the next transaction, unless the segment ends.
+fn next_length(segment: &mut impl Read) -> Result<Option<u64>, SegmentError> {
+    let (mut length, mut found) = ([0; 8], 0);
+    while found < length.len() {
+        match segment.read(&mut length[found..]) {
+            Ok(0) if found == 0 => return Ok(None),
+            Ok(0) => {
+                let (expected, found) = (length.len() as u64, found as u64);
+                return Err(SegmentError::Truncated { expected, found });
+            }
+            Ok(read) => found += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(Some(u64::from_le_bytes(length)))
 }
 
 /// Appends a transaction with its length.

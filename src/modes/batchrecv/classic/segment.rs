@@ -22,8 +22,9 @@ use crate::os::disk::Spill;
 use crate::os::net::{NetError, Patience};
 use crate::seglog::batch::FrameBatch;
 use sha2::{Digest as _, Sha256};
+use std::io::BufReader;
 
-/// Bytes that are received at once.
+/// Bytes that are received at once, and inflated at once.
 const PIECE: usize = 64 << 10;
 
 impl Connection<'_> {
@@ -83,9 +84,10 @@ impl Connection<'_> {
         mut take: impl FnMut(&[u8], u64) -> Result<(), ConnectionError>,
     ) -> Result<(), ConnectionError> {
         let compressed = segment.read().map_err(ClassicError::from)?;
-        let mut inflated = Inflate::new(compressed)
+        let inflated = Inflate::new(compressed)
             .map_err(SegmentError::from)
             .map_err(ClassicError::from)?;
+        let mut inflated = BufReader::with_capacity(PIECE, inflated);
         let (mut lengths, time) = (Lengths::default(), clock::now_ns());
         while next_transaction(&mut inflated, transaction).map_err(ClassicError::from)? {
             if self.is_over() {
