@@ -4,6 +4,7 @@ use super::sender::{Answer, Classic, counted, counting, gzip, segment_of};
 use super::{streams, values};
 use crate::failing_disk::Failing;
 use crate::scene::{GROUP, Scene, wait_until};
+use crate::small_disk::SmallDisk;
 use serde_json::Value;
 
 /// A sender that goes away before it hears the answer: its kernel acknowledges none.
@@ -142,4 +143,30 @@ fn what_cannot_be_synced_is_not_answered_and_may_be_sent_again() {
     let mut found: Vec<u64> = values(&scene, &receiver).iter().filter_map(Value::as_u64).collect();
     found.dedup(); // it may be there twice: nobody knows what a failed sync left
     assert_eq!(found, [1, 2, 3]);
+}
+
+#[test]
+fn what_finds_no_room_is_not_answered_and_is_stored_once_there_is_some() {
+    let scene = Scene::new();
+    let Some(disk) = SmallDisk::new(scene.path("recv").join("archive"), 24) else {
+        return;
+    };
+    let mut receiver = scene.receiver("recv");
+    let noise: Vec<u64> = scene.draw(|chance| (0..100_000).map(|_| chance.u64(..1 << 63)).collect());
+    let (few, many) = noise.split_at(5_000);
+    let files = [few, many].map(|numbers| gzip(&segment_of(&counted(numbers.iter().copied()))));
+    // No room for a short one where it is to be stored, and none for a long one while it comes.
+    for (file, room) in files.iter().zip([0, 256 << 10]) {
+        let mut sender = Classic::start(&receiver.address, GROUP, &counting());
+        let filling = disk.fill_but(room);
+        sender.say(file);
+        assert_eq!(sender.answer(), Answer::Reset);
+        filling.remove();
+        let mut sender = Classic::start(&receiver.address, GROUP, &counting());
+        sender.say(file);
+        assert_eq!(sender.answer(), Answer::Stored);
+    }
+    let expected: Vec<_> = noise.into_iter().map(Value::from).collect();
+    assert!(values(&scene, &receiver) == expected);
+    assert!(receiver.process().words().contains("No space left"));
 }
