@@ -6,12 +6,19 @@ mod sender;
 
 use crate::roles::Receiver;
 use crate::scene::{GROUP, Scene, wait_until};
-use flate2::Compression;
 use flate2::write::ZlibEncoder;
+use flate2::{Compression, GzBuilder};
+use hog::formats::classic::inflate::SPEAKS_OURS;
+use hog::formats::frame::{FrameHeader, Kind};
+use hog::formats::wire::Hello;
+use hog::ids::OwnerId;
+use hog::os::net::{self, FrameReader, Patience};
 use hog_ring::types::Type;
-use sender::{Answer, Classic, counted, counted_together, counting, declared, definition, gzip, record, segment_of};
+use sender::{
+    Answer, Classic, counted, counted_together, counting, declared, definition, gzip, init_of, record, segment_of,
+};
 use serde_json::{Value, json};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 
 /// The values of all records of the archive, in order.
@@ -217,4 +224,42 @@ fn what_a_sender_of_ours_ships_to_an_original_receiver_is_stored_by_one_of_ours(
     let line = |value: Value| format!("{}\n", value["text"].as_str().unwrap());
     let found: String = values(&scene, &receiver).into_iter().map(line).collect();
     assert_eq!(found.as_bytes(), bytes);
+}
+
+/// Such a sender asks so because it may be talking to an original receiver, which passes over the comment and answers as ever.
+#[test]
+fn a_sender_that_speaks_our_protocol_too_is_answered_so_and_goes_on_in_it() {
+    let scene = Scene::new();
+    let receiver = scene.receiver("recv");
+    let with_comment = |comment: &[u8]| {
+        let builder = GzBuilder::new().comment(comment);
+        let mut encoder = builder.write(Vec::new(), Compression::new(6));
+        encoder.write_all(&init_of(&counting())).unwrap();
+        encoder.finish().unwrap()
+    };
+    let mut other = Classic::connect(&receiver.address);
+    other.say(GROUP.as_bytes());
+    other.say(&with_comment(b"HOGF 2"));
+    assert_eq!(other.answer(), Answer::Stored);
+    other.ship(&counted([1]));
+
+    let mut sender = Classic::connect(&receiver.address);
+    sender.say(GROUP.as_bytes());
+    sender.say(&with_comment(SPEAKS_OURS));
+    let mut byte = [0];
+    wait_until("the receiver answers", || sender.stream.read(&mut byte).is_ok());
+    assert_eq!(byte, [2]);
+    let body = Hello {
+        sender: OwnerId::random(),
+        epoch: 1,
+        start_id: 7,
+        count: 1,
+        group: GROUP.to_owned(),
+    }
+    .encode();
+    net::prepare(&sender.stream).unwrap();
+    net::send_frame(&sender.stream, &FrameHeader::plain(Kind::Hello, &body), &body).unwrap();
+    let mut reader = FrameReader::new(sender.stream.try_clone().unwrap());
+    let header = reader.read(&mut Vec::new(), Patience::of_welcome(), &|| false).unwrap();
+    assert_eq!(header.kind, Kind::Welcome);
 }

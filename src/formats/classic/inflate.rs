@@ -4,11 +4,22 @@
 //! members hold, each with a sound checksum, or an error. Whatever it says of itself, no more than a bound comes out of it.
 
 use crate::limits::CLASSIC_INFLATED_MAX;
-use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
+use flate2::bufread::{GzDecoder, MultiGzDecoder, ZlibDecoder};
 use std::io::{self, BufRead, ErrorKind, Read};
 
 /// The first byte of a gzip member.
 const GZIP: u8 = 0x1f;
+
+/// The comment in the gzip header of what a sender says first that speaks our protocol as well. The original passes over comments.
+pub const SPEAKS_OURS: &[u8] = b"HOGF 1";
+
+/// Whether the first member of `file` has that comment.
+#[must_use]
+pub fn speaks_ours(file: &[u8]) -> bool {
+    let member = GzDecoder::new(file);
+    let comment = member.header().and_then(flate2::GzHeader::comment);
+    comment == Some(SPEAKS_OURS)
+}
 
 /// Reads what was compressed.
 pub struct Inflate<R> {
@@ -117,6 +128,29 @@ mod tests {
             }
         }
         assert!(inflate(b"no compressed file at all").is_err());
+    }
+
+    #[test]
+    fn a_comment_says_who_speaks_our_protocol_and_changes_nothing_else() {
+        let with = |comment: &[u8]| {
+            let builder = flate2::GzBuilder::new().comment(comment);
+            let mut encoder = builder.write(Vec::new(), Compression::new(6));
+            encoder.write_all(b"init").unwrap();
+            encoder.finish().unwrap()
+        };
+        assert!(speaks_ours(&with(SPEAKS_OURS)));
+        assert_eq!(inflate(&with(SPEAKS_OURS)).unwrap(), b"init");
+        for other in [&b"HOGF"[..], b"HOGF 2", b"", b"a comment"] {
+            assert!(!speaks_ours(&with(other)), "{other:?}");
+        }
+        for file in [
+            gzip(b"init"),
+            zlib(b"init"),
+            Vec::new(),
+            with(SPEAKS_OURS)[..12].to_vec(),
+        ] {
+            assert!(!speaks_ours(&file), "{file:02x?}");
+        }
     }
 
     #[test]

@@ -4,6 +4,9 @@
 //! again: see [`doubts`]. A segment is read to its end, inflated and understood wholly before anything of it is stored; otherwise nothing is,
 //! nothing is answered, and the connection is over.
 //!
+//! A sender that speaks our protocol as well, and does not know whom it talks to, begins as an original one, with a comment in the gzip header of what it says first.
+//! It is answered by another byte, and then says HELLO.
+//!
 //! An original sender may be silent between two segments for as long as nothing is logged, and has no way to say that it is there. So it is not hung up for
 //! that; but when all places are taken, the one that has been silent for the longest gives its own to whoever comes ([`super::places`]).
 //!
@@ -19,7 +22,7 @@ use super::acks::AckBox;
 use super::connection::{ConnectionError, LOCK};
 use super::group::{GroupStore, StoreError};
 use super::places::Seat;
-use crate::formats::classic::inflate::Inflate;
+use crate::formats::classic::inflate::{self, Inflate};
 use crate::formats::classic::records::RecordsError;
 use crate::formats::classic::segment::SegmentError;
 use crate::formats::classic::statements::{DECLARATION_MAX, Declaration, DeclarationError};
@@ -41,6 +44,9 @@ use thiserror::Error;
 
 /// The answer to what is on disk.
 const ACK: &[u8] = &[1];
+
+/// The answer to who says that it speaks our protocol as well: both do from here on.
+const LET_US: &[u8] = &[2];
 
 /// Whoever begins with a length below this may be an original sender, which begins with that of the group's name.
 const FIRST_LENGTH_MAX: u64 = 1 << 16;
@@ -95,8 +101,16 @@ pub(super) struct ClassicCaller {
     token: u64,
 }
 
-/// What it sends.
-pub(super) struct Introduction {
+/// What it says first.
+pub(super) enum Introduction {
+    /// What it sends.
+    Declared(Declared),
+    /// That it speaks our protocol as well. It was answered that it may.
+    SpeaksOurs,
+}
+
+/// A group, and a program that logs to it.
+pub(super) struct Declared {
     group: String,
     declaration: Declaration,
 }
@@ -112,19 +126,22 @@ impl ClassicCaller {
         }
     }
 
-    /// Does `serve` with this connection, and ends it as an original sender has to have it ended.
+    /// Does `serve` with this connection. If that fails, ends the connection as an original sender has to have it ended; otherwise it goes on in our protocol.
     pub(super) fn until_it_ends(
         mut self,
         serve: impl FnOnce(&mut Self) -> Result<(), ConnectionError>,
-    ) -> Result<(), ConnectionError> {
+    ) -> Result<Option<(TcpStream, Incoming)>, ConnectionError> {
         let served = serve(&mut self);
+        if served.is_ok() {
+            return Ok(Some((self.stream, self.incoming)));
+        }
         let closed_by_peer = matches!(&served, Err(ConnectionError::Net(NetError::Closed | NetError::Torn)));
         let _ = net::end_by_reset(&self.stream, !closed_by_peer); // it may be gone already
         match served {
             // A killed sender leaves half a segment. Who was asked to end, or to give way, did.
-            Err(ConnectionError::Net(NetError::Closed | NetError::Torn | NetError::Stopped)) => Ok(()),
-            Err(ConnectionError::Store(StoreError::Fenced)) => Ok(()),
-            other => other,
+            Err(ConnectionError::Net(NetError::Closed | NetError::Torn | NetError::Stopped)) => Ok(None),
+            Err(ConnectionError::Store(StoreError::Fenced)) => Ok(None),
+            other => other.map(|()| None),
         }
     }
 
@@ -139,12 +156,16 @@ impl ClassicCaller {
             return Err(ClassicError::Group(group).into());
         }
         let compressed = self.take_first("declaration", DECLARATION_MAX as u64, stop)?;
+        if inflate::speaks_ours(&compressed) {
+            self.stream.send(LET_US)?;
+            return Ok(Introduction::SpeaksOurs);
+        }
         let mut init = Vec::new();
         Inflate::at_most(DECLARATION_MAX as u64, &compressed[..])
             .and_then(|mut inflate| inflate.read_to_end(&mut init))
             .map_err(ClassicError::Inflate)?;
         let declaration = Declaration::of_init(&init).map_err(ClassicError::from)?;
-        Ok(Introduction { group, declaration })
+        Ok(Introduction::Declared(Declared { group, declaration }))
     }
 
     /// A length of at most `most`, and that many bytes.
@@ -168,7 +189,7 @@ impl ClassicCaller {
     /// Always: why it is over.
     pub(super) fn serve(
         &mut self,
-        Introduction { group, declaration }: Introduction,
+        Declared { group, declaration }: Declared,
         groups: &Groups,
         recorder: &Recorder,
         seat: &Seat,

@@ -3,7 +3,7 @@
 //! The first bytes say whether a sender of ours comes or an original one. Who has places in which order, [`Places`] decides.
 
 use super::Groups;
-use super::classic::{ClassicCaller, is_classic};
+use super::classic::{ClassicCaller, Introduction, is_classic};
 use super::complaints::{BUSY, DISPLACED, IDLE_DISPLACED, UNACCEPTED};
 use super::connection::{Caller, ConnectionError};
 use super::places::{Place, Places};
@@ -118,7 +118,7 @@ impl Gate {
 
 /// Serves one connection to its end.
 fn serve(
-    stream: TcpStream,
+    mut stream: TcpStream,
     (remote, token): (SocketAddr, u64),
     place: Place,
     places: &Arc<Places>,
@@ -127,8 +127,9 @@ fn serve(
     stream.set_nonblocking(false)?;
     net::prepare(&stream)?;
     let mut incoming = Incoming::new(stream.try_clone()?);
-    let take_seat = |place: Place| {
-        drop(place);
+    let mut place = Some(place);
+    let mut take_seat = || {
+        place = None;
         let seat = places.take_seat(token, stop, || {
             let words = || "places of original senders that are silent are given to others".to_owned();
             groups.complaints.tell(IDLE_DISPLACED, words);
@@ -140,19 +141,24 @@ fn serve(
         seat
     };
     if is_classic(incoming.peek(8, Patience::of_hello(), &|| stop.is_set())?) {
-        return ClassicCaller::new(stream, incoming, remote, token).until_it_ends(|caller| {
-            let introduction = caller.introduction(stop)?;
-            match take_seat(place) {
-                Some(seat) => caller.serve(introduction, groups, recorder, &seat, stop),
+        let caller = ClassicCaller::new(stream, incoming, remote, token);
+        let goes_on = caller.until_it_ends(|caller| match caller.introduction(stop)? {
+            Introduction::SpeaksOurs => Ok(()),
+            Introduction::Declared(declared) => match take_seat() {
+                Some(seat) => caller.serve(declared, groups, recorder, &seat, stop),
                 None => Err(NetError::Stopped.into()), // told already
-            }
-        });
+            },
+        })?;
+        match goes_on {
+            Some(connection) => (stream, incoming) = connection,
+            None => return Ok(()),
+        }
     }
     let mut caller = Caller::new(stream, incoming, remote, token);
     let Some(hello) = caller.hello(stop)? else {
         return Ok(());
     };
-    let Some(_seat) = take_seat(place) else {
+    let Some(_seat) = take_seat() else {
         let _ = caller.refuse(RefuseCode::Busy, "too many connections".to_owned()); // told already
         return Ok(());
     };
