@@ -8,6 +8,9 @@
 //! mechanism instead of two: rings with a resume state are what engines have for their files, and are proven against kills at every instruction. It costs
 //! one copy more, and a ring (256 KiB and its header) for each thread that logs.
 //!
+//! Programs may have many threads that log once and end. A queue whose thread cannot be seen any more, and of which nothing came for a minute, is put to rest: its ring is ended, its
+//! link stays, and it is looked at now and then. Nothing depends on that thread being dead. Should more come, it goes on in another ring; should its process die, it is deleted.
+//!
 //! One thread serves all queues of a group, and the registration socket ([`door`]); it waits for no producer and no client. A queue that cannot be understood
 //! is reported once and left as it is; the others go on.
 
@@ -53,7 +56,9 @@ const SLEEP: (Duration, Duration) = (Duration::from_millis(1), Duration::from_mi
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// How often it is looked whether producers live.
 const LIVES_EVERY: Duration = Duration::from_millis(100);
-/// How often links are looked through, for queues that could not be had.
+/// A queue of a thread that cannot be seen, of which nothing came for so long, is put to rest.
+const REST_AFTER: Duration = Duration::from_secs(60);
+/// How often links are looked through, for queues that rest or could not be had.
 const SCAN_EVERY: Duration = Duration::from_secs(5);
 /// How often a directory of rings that may not be used is tried again.
 const TRY_EVERY: Duration = Duration::from_secs(1);
@@ -153,6 +158,7 @@ fn run(around: &Surroundings, post: &Post) -> Result<(), String> {
         scan_due: Instant::now(),
         lives_due: Instant::now(),
         at_start: None,
+        rest_after: REST_AFTER,
     };
     let served = intake.serve(post);
     if post.pass.is_current() {
@@ -199,6 +205,8 @@ struct Intake<'a> {
     lives_due: Instant,
     /// Queues that were there at the start and have not caught up, or whose ring is not drained up to there; `None` before they were looked for.
     at_start: Option<HashMap<u64, Option<u64>>>,
+    /// [`REST_AFTER`], but for tests.
+    rest_after: Duration,
 }
 
 impl Intake<'_> {
@@ -252,6 +260,7 @@ impl Intake<'_> {
                 continue;
             }
             match links::open(self.group.directory(), &name) {
+                Ok(queue) if self.rests(&name, &queue) => {}
                 Ok(queue) => self.admit(name, queue),
                 Err(error) => self.refuse(&name, &chain(&error)),
             }
@@ -260,6 +269,15 @@ impl Intake<'_> {
             let found = self.queues.iter().map(|queue| (queue.name.inode, None));
             self.at_start = Some(found.collect());
         }
+    }
+
+    /// Whether a queue was put to rest, and nothing came since.
+    fn rests(&self, name: &QueueName, queue: &Queue) -> bool {
+        let is_over = || Life::of(name.seen).is_ok_and(|mut life| life.look());
+        queue.indices().is_ok_and(|(ri, wi)| ri == wi)
+            && !links::has_more(self.group.directory(), name)
+            && !producer::is_thread_visible(name)
+            && !is_over()
     }
 
     fn is_left(&self, name: &QueueName) -> bool {
@@ -305,6 +323,9 @@ impl Intake<'_> {
             self.door.tell("unlinked", || {
                 format!("cannot keep the queue {} in sight: {error}", path.display())
             });
+            return;
+        }
+        if registration.is_again && self.rests(&name, &queue) {
             return;
         }
         self.admit(name, queue);
@@ -383,6 +404,7 @@ impl Intake<'_> {
                     }
                     at += 1;
                 }
+                Ok(Turn::Nothing) if looks_at_lives && self.puts_to_rest(at) => {}
                 Ok(Turn::Nothing) => at += 1,
                 Ok(Turn::Stopped) => return false,
                 // What is not drained yet stays in sight: somebody may wait for that.
@@ -398,6 +420,23 @@ impl Intake<'_> {
             }
         }
         took
+    }
+
+    /// Puts a queue to rest if it is time for that: all of it is in the log, so it can be gone on with as if it were new.
+    fn puts_to_rest(&mut self, at: usize) -> bool {
+        let rest_after = self.rest_after;
+        let Some(queue) = self.queues.get_mut(at) else {
+            return false;
+        };
+        if !queue.rests_since(rest_after) || producer::is_thread_visible(&queue.name) {
+            return false;
+        }
+        let queue = self.leave(at);
+        let name = queue.name;
+        drop(queue.retire());
+        // One that stays is empty, and its queue is taken up again by the next look.
+        let _ = links::remove_stash(self.group.directory(), &name);
+        true
     }
 
     fn leave(&mut self, at: usize) -> QueueIntake {
@@ -454,3 +493,6 @@ impl Intake<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

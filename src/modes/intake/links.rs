@@ -58,6 +58,17 @@ pub(super) fn make(directory: &Path, name: &QueueName, queue: &Queue) -> io::Res
     }
 }
 
+/// Takes the stash away.
+pub(super) fn remove_stash(directory: &Path, name: &QueueName) -> io::Result<()> {
+    remove_if_there(&directory.join(name.stash()))
+}
+
+/// Whether a queue has a ring or a stash, in which more is known of it than in itself.
+pub(super) fn has_more(directory: &Path, name: &QueueName) -> bool {
+    let ring = format!("{}.ring", name.ring());
+    [ring, name.stash()].iter().any(|file| directory.join(file).exists())
+}
+
 /// Takes the link away, and nothing else.
 pub(super) fn remove(directory: &Path, name: &QueueName) -> io::Result<()> {
     remove_if_there(&directory.join(name.link()))
@@ -66,7 +77,7 @@ pub(super) fn remove(directory: &Path, name: &QueueName) -> io::Result<()> {
 /// Deletes what a queue that is over has: the name that its producer gave it, if that is still its own, the stash, and at last the link.
 pub(super) fn remove_all(directory: &Path, name: &QueueName, original: &Path, queue: &Queue) -> io::Result<()> {
     remove_original(directory, name, original, queue)?;
-    remove_if_there(&directory.join(name.stash()))?;
+    remove_stash(directory, name)?;
     remove(directory, name)
 }
 

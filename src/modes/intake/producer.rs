@@ -4,10 +4,11 @@
 //! of its own, in which it is called so; or one that got its connection from another process of the same user by a fork. Nobody else is believed: who
 //! could claim to be a stranger's process could have its queue taken for that of a dead one.
 //!
-//! Death is that of the process, by its pidfd, never the end of a connection. One that cannot be seen from here counts as living.
+//! Death is that of the process, by its pidfd, never the end of a connection. One that cannot be seen from here counts as living. Whether a thread has ended is
+//! less sure, and decides about nothing but how much is kept ready for it.
 
 use super::door::Peer;
-use super::names::{Claimed, Seen};
+use super::names::{Claimed, QueueName, Seen};
 use hog_ring::ProcessWatch;
 use std::fs;
 use std::io;
@@ -41,6 +42,12 @@ fn innermost_pid(pid: u32) -> Option<u32> {
 fn user_of(pid: u32) -> Option<u32> {
     let process = PathBuf::from(format!("/proc/{pid}"));
     fs::metadata(process).ok().map(|process| process.uid())
+}
+
+/// Whether the thread that made a queue can be seen. One that cannot has ended, or is called otherwise here: nobody knows which.
+pub(super) fn is_thread_visible(name: &QueueName) -> bool {
+    let (pid, tid) = (name.seen.pid, name.claimed.tid);
+    pid != 0 && fs::symlink_metadata(format!("/proc/{pid}/task/{tid}")).is_ok()
 }
 
 /// The life of a producer.

@@ -120,6 +120,8 @@ pub(super) struct QueueIntake {
     was_told_full: bool,
     /// Pages that were published when it was taken up, and are not read yet.
     left_of_start: u32,
+    /// When there was something to read for the last time.
+    read_at: Instant,
     /// What is to be said.
     pub(super) notices: Vec<String>,
 }
@@ -172,6 +174,7 @@ impl QueueIntake {
             tentative_since: None,
             was_told_full: false,
             left_of_start: (wi + slots - ri) % slots,
+            read_at: Instant::now(),
             notices,
         })
     }
@@ -184,6 +187,13 @@ impl QueueIntake {
     /// Whether what was published when it was taken up is logged, as far as its producer has decided about it.
     pub(super) fn has_caught_up(&self) -> bool {
         self.left_of_start == 0 && self.course.is_idle()
+    }
+
+    /// Whether nothing of it is open or on its way, and nothing came for `time`. Then all there is to know is in the queue itself.
+    pub(super) fn rests_since(&mut self, time: Duration) -> bool {
+        let is_read = self.course.is_idle() && !self.course.has_open();
+        let is_empty = self.queue.indices().is_ok_and(|(ri, wi)| ri == wi);
+        is_read && is_empty && self.read_at.elapsed() >= time && self.is_drained()
     }
 
     /// Whether its producer was found dead.
@@ -259,6 +269,7 @@ impl QueueIntake {
             self.queue.copy(slot, len, &mut self.open)?;
         }
         let is_judged = self.course.judged(kind, is_dead);
+        self.read_at = Instant::now();
         if is_judged {
             self.tentative_since = None;
             self.left_of_start = self.left_of_start.saturating_sub(1);
