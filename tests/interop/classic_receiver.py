@@ -2,8 +2,9 @@
 
 Written from section 4 of the facts. Prints `HOST:PORT` once it listens. Writes `connection-<number>.jsonl` into its
 directory: first what the connection began with, then a line for each accepted segment, with its transactions and the
-digest of the file that held it. It reads the first gzip member alone, as the original does, and says when there was more. It can be told to die, to
-hang up without an answer, to answer nonsense, or not at all, at the n-th segment that comes (from 1).
+digest of the file that held it. It reads the first gzip member alone, as the original does, and says when there was
+more. It can be told to die, to hang up without an answer, to answer nonsense, or not at all, at the n-th segment that
+comes (from 1).
 """
 
 import argparse
@@ -26,7 +27,8 @@ def arguments():
     parser.add_argument("--directory", required=True)
     what = ["die-before", "die-after", "drop-ack", "nonsense", "silence", "drop-segment"]
     parser.add_argument("--at", action="append", default=[], metavar="WHAT:N", help=", ".join(what))
-    parser.add_argument("--at-init", choices=["nonsense", "silence", "hang-up"], help="what every connection gets for an answer")
+    what = ["nonsense", "silence", "hang-up"]
+    parser.add_argument("--at-init", choices=what, help="what every connection gets for an answer")
     return parser.parse_args()
 
 

@@ -32,7 +32,7 @@ def arguments():
     parser.add_argument("--bytes", type=int, default=50, help="of a record's text")
     parser.add_argument("--typed", action="store_true", help="transactions have one record of each type")
     parser.add_argument("--members", type=int, default=1, help="gzip members of a segment; the original makes one")
-    parser.add_argument("--hang-up-every", type=int, default=0, help="hang up before the answer to every so many segments")
+    parser.add_argument("--hang-up-every", type=int, default=0, help="hang up before the answer to each n-th segment")
     parser.add_argument("--patience", type=float, default=30, help="seconds to wait for an answer")
     parser.add_argument("--pace", type=float, default=0, help="seconds between two segments")
     parser.add_argument("--state", help="where the number of the next segment is kept")

@@ -112,6 +112,11 @@ impl ClassicReceiver {
         self.process = process;
     }
 
+    /// Ends it.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
+    }
+
     /// Whether it lives.
     pub(crate) fn is_running(&mut self) -> bool {
         self.process.is_running()

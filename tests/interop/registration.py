@@ -1,7 +1,7 @@
 """An application's connection to the recorder's socket, one for each process and group.
 
-Written from section 1 of the facts: a version word once, then 17 bytes for each queue; nothing ever comes back; when the
-recorder is gone, all that was ever registered is said again on a new connection.
+Written from section 1 of the facts: a version word once, then 17 bytes for each queue; nothing ever comes back; when
+the recorder is gone, all that was ever registered is said again on a new connection.
 """
 
 import os

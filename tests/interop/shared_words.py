@@ -62,9 +62,8 @@ def wait(address, value, seconds):
     whole = int(seconds)
     until = Timespec(whole, int((seconds - whole) * 1e9))
     ctypes.set_errno(0)
-    _LIBC.syscall(
-        ctypes.c_long(SYS_FUTEX), ctypes.c_void_p(address), FUTEX_WAIT, ctypes.c_uint32(value), ctypes.byref(until), None, 0
-    )
+    word, value = ctypes.c_void_p(address), ctypes.c_uint32(value)
+    _LIBC.syscall(ctypes.c_long(SYS_FUTEX), word, FUTEX_WAIT, value, ctypes.byref(until), None, 0)
     return ctypes.get_errno() != errno.ETIMEDOUT
 
 

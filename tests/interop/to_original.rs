@@ -368,3 +368,69 @@ fn whoever_answers_an_init_with_nonsense_is_tried_again_and_reported_once() {
     sender.succeed();
     assert_eq!(assert_numbered(&receiver, &[&producer]), 0);
 }
+
+#[test]
+fn what_was_dropped_to_make_room_is_missing_at_an_original_and_all_else_arrives_whole() {
+    if !can_play() {
+        return;
+    }
+    let scene = Scene::new();
+    let mut receiver = ClassicReceiver::start_new(&scene, "received", &[]);
+    receiver.kill();
+    let more = ["--spool-max", "8MiB", "--on-full", "drop-oldest"];
+    let mut sender = scene.sender_with(&[GROUP], &[&hobbes(&receiver)], &more);
+    let lines = scene.lines(10 << 20);
+    let path = scene.file("input", &lines);
+    scene.log(&[&path]);
+    receiver.start_again(&scene, &[]);
+    scene.wait_acked();
+    sender.terminate();
+    assert_eq!(sender.finish().code, Some(0));
+    let (transactions, again) = accepted(&receiver);
+    let found = values(&transactions);
+    let found: Vec<&str> = found.iter().map(|value| value["text"].as_str().unwrap()).collect();
+    let logged: Vec<&str> = std::str::from_utf8(&lines).unwrap().lines().collect();
+    assert_eq!((again, found.last()), (0, logged.last()));
+    // Lines begin with their number.
+    assert!(found.is_sorted() && found.windows(2).all(|pair| pair[0] != pair[1]));
+    let known: std::collections::HashSet<&str> = logged.iter().copied().collect();
+    assert!(found.len() < logged.len() && found.iter().all(|line| known.contains(line)));
+}
+
+#[test]
+fn what_earlier_runs_left_in_other_directories_reaches_an_original_first_and_once() {
+    if !can_play() {
+        return;
+    }
+    let scene = Scene::new();
+    let mut receiver = ClassicReceiver::start_new(&scene, "received", &["--at", "drop-ack:3"]);
+    let to = hobbes(&receiver);
+    let start = |spool: &str, more: &[&str]| {
+        let (spool, store) = (scene.path(spool), scene.store());
+        let mut arguments = words(&["batchsend", "-g", GROUP, "--to", &to, "--batch-size", "4KiB", "-d"]);
+        arguments.extend([spool.as_os_str(), OsStr::new("-m"), store.as_os_str()]);
+        arguments.extend([OsStr::new("--shm-dir"), scene.shm_dir().as_os_str()]);
+        arguments.extend(words(more));
+        scene.start("batchsend", &arguments)
+    };
+    let mut producer = Producer::new(&scene, "one");
+    for spool in ["first", "second"] {
+        producer.log(&scene, 50, 200);
+        let mut sender = start(spool, &[]);
+        let sent = receiver.segments() + 2;
+        wait_until("some of it is sent", || {
+            receiver.segments() >= sent || !receiver.is_running()
+        });
+        receiver.kill();
+        producer.log(&scene, 50, 200);
+        wait_until("the rest is spooled", || {
+            let (tail, head) = scene.progress();
+            tail == head
+        });
+        sender.kill();
+        receiver.start_again(&scene, &[]);
+    }
+    start("third", &["--drain-and-exit"]).succeed();
+    let again = assert_numbered(&receiver, &[&producer]);
+    assert!(again <= 3, "{again} segments came again");
+}

@@ -1,9 +1,9 @@
 """An application that logs through queues of version 2: threads, groups, transactions, deaths.
 
 Written from sections 1 to 3 of the facts; what it uses is in `registration`, `v2_queue` and `hobbes_statements`. Each
-thread has a queue in each group and logs numbered transactions into it, one group after the other. In the journal it says of each
-transaction that it is about to be published and that it was, so that whoever reads the journal after a kill knows what
-must be at the receiver, and what may be. Exit status 77: this machine cannot play.
+thread has a queue in each group and logs numbered transactions into it, one group after the other. In the journal it
+says of each transaction that it is about to be published and that it was, so that whoever reads the journal after a
+kill knows what must be at the receiver, and what may be. Exit status 77: this machine cannot play.
 """
 
 import argparse
@@ -34,17 +34,17 @@ def arguments():
     parser.add_argument("--transactions", type=int, default=0, help="of each queue; 0: until it is killed")
     parser.add_argument("--records", type=int, default=3, help="of a transaction")
     parser.add_argument("--bytes", default="20-200", help="of a record's text")
-    parser.add_argument("--large-every", type=int, default=0, help="every so many transactions have one record of --large")
+    parser.add_argument("--large-every", type=int, default=0, help="each n-th transaction is one of --large bytes")
     parser.add_argument("--large", type=int, default=20_000)
     parser.add_argument("--rollback-every", type=int, default=0)
     parser.add_argument("--typed", action="store_true", help="transactions have one record of each type")
     parser.add_argument("--unreliable", action="store_true")
-    parser.add_argument("--auto", action="store_true", help="each page is a transaction, as in groups that commit by themselves")
+    parser.add_argument("--auto", action="store_true", help="each page is a transaction")
     parser.add_argument("--spin", action="store_true")
     parser.add_argument("--pages", type=int, default=10)
     parser.add_argument("--pace", type=float, default=0, help="seconds between two transactions")
     parser.add_argument("--reconnect", action="store_true", help="look for a new recorder before each transaction")
-    parser.add_argument("--die", help="POINT:N: by SIGKILL at `continued`, `tentative`, `marked` or `published` of transaction N")
+    parser.add_argument("--die", help="POINT:N: `continued`, `tentative`, `marked` or `published`")
     parser.add_argument("--linger", action="store_true", help="live on, idle, until it is killed")
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()

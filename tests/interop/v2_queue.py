@@ -144,7 +144,9 @@ class Writer:
         return True
 
     def _step(self):
-        """Goes to the next page in the middle of a transaction. False: an unreliable queue is full, and what was written is rolled back."""
+        """Goes to the next page in the middle of a transaction.
+
+        False: an unreliable queue is full, and what was written of the transaction is rolled back."""
         if self.qos == RELIABLE:
             self._finish(CONT)
             self._publish()

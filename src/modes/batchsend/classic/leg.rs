@@ -146,9 +146,8 @@ impl Leg {
             return;
         }
         let (group, destination) = (&self.options.group, &self.options.destination);
-        if matches!(broken, Broken::Spool(_)) {
-            self.cursor = None; // it is read from its start again; lanes know what they have
-        }
+        // It is read from its start again, and lanes know what they have. Nothing holds a segment open meanwhile, whose room may be wanted.
+        self.cursor = None;
         if let Broken::Answer(_) = broken {
             self.recorder
                 .note_fault(FaultKind::Peer, destination, &broken.to_string());
@@ -344,7 +343,11 @@ impl Leg {
             if !self.pass.is_current() {
                 return Err(NetError::Stopped.into());
             }
-            link.deliver(&segment.raw, &self.stop)?;
+            let cursor = &mut self.cursor;
+            link.deliver(&segment.raw, &self.stop, || {
+                // What it holds open may have been deleted, and its room be wanted.
+                cursor.as_mut().map(Cursor::let_go);
+            })?;
             self.links.push((stream, link));
             self.is_answered = true;
             self.tell_that_it_takes();

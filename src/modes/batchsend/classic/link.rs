@@ -11,7 +11,7 @@ use crate::os::net::{self, Line, LineUntil, NetError};
 use crate::seglog::reader::SegmentError;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::Write;
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -71,7 +71,7 @@ impl Link {
         };
         let mut bytes = sized(group.as_bytes());
         bytes.extend(sized(&gzip(init)?));
-        link.say(&bytes, stop)?;
+        link.say(&bytes, stop, || ())?;
         Ok(link)
     }
 
@@ -80,17 +80,18 @@ impl Link {
         self.init == *init && !net::has_spoken_or_left(&self.stream)
     }
 
-    /// Sends a segment, and waits until the receiver has taken it.
+    /// Sends a segment, and waits until the receiver has taken it. Calls `meanwhile` now and then as long as it waits.
     ///
     /// # Errors
     /// When it did not say so: it may have taken it all the same.
-    pub(super) fn deliver(&self, raw: &[u8], stop: &Stop) -> Result<(), Broken> {
-        self.say(&sized(&gzip(raw)?), stop)
+    pub(super) fn deliver(&self, raw: &[u8], stop: &Stop, meanwhile: impl FnMut()) -> Result<(), Broken> {
+        self.say(&sized(&gzip(raw)?), stop, meanwhile)
     }
 
-    fn say(&self, bytes: &[u8], stop: &Stop) -> Result<(), Broken> {
-        let asked = Cell::new(None);
+    fn say(&self, bytes: &[u8], stop: &Stop, meanwhile: impl FnMut()) -> Result<(), Broken> {
+        let (asked, meanwhile) = (Cell::new(None), RefCell::new(meanwhile));
         let is_over = || {
+            (meanwhile.borrow_mut())();
             let since = asked.get().or_else(|| stop.is_set().then(Instant::now));
             asked.set(since);
             since.is_some_and(|since| since.elapsed() > GRACE)
