@@ -4,6 +4,7 @@
 use super::faults_of;
 use crate::roles::Process;
 use crate::scene::{GROUP, Scene, wait_until};
+use crate::v2::producer::{Logging, numbers, queue_path};
 use std::ffi::OsString;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -415,4 +416,43 @@ fn roles_whose_workers_all_hang_end_in_time() {
     stalled[1].wait();
     assert_ends_soon(sender, 0);
     assert_ends_soon(receiver, 0);
+}
+
+#[test]
+fn an_intake_that_panics_and_one_that_stalls_are_followed_by_others_and_nothing_is_lost_or_doubled() {
+    let scene = Scene::new();
+    let provocation = Provocation::new(&scene, "provoke");
+    let receiver = scene.receiver("recv");
+    let arguments = sender_arguments(&scene, &[&receiver.address], &["--stall-timeout", "1s"]);
+    let _sender = provocation.start(&scene, "batchsend", &arguments);
+    let mut program = Logging::start(&scene, &scene.store(), "program");
+    let goes_on = |program: &Logging| {
+        let before = program.published();
+        wait_until("it is served", || program.published() > before + 50);
+    };
+    goes_on(&program);
+    let intake = format!("intake {GROUP}");
+    provocation.panic_once(&intake);
+    goes_on(&program);
+    let stalled = provocation.stall(&intake);
+    stalled.wait();
+    wait_until("it is replaced", || {
+        count(&scene, &scene.store(), "stall", &intake) == 1
+    });
+    // The one that hangs has the rings of its queues. When it wakes up it ends, and the other gets them.
+    drop(stalled);
+    goes_on(&program);
+    program.kill();
+    let path = queue_path(scene.shm_dir(), GROUP, program.pid(), program.pid());
+    wait_until("its queue is deleted", || !path.exists());
+    scene.wait_acked();
+    let [numbers] = &numbers(&scene, &receiver.archive)[..] else {
+        panic!("one queue is one stream")
+    };
+    let (arrived, published) = (numbers.len() as u64, program.published());
+    assert!(
+        arrived == published || arrived == published + 1,
+        "{arrived} of {published}"
+    );
+    assert!(numbers.iter().copied().eq(0..arrived));
 }

@@ -4,5 +4,5 @@ mod golden;
 mod hostile;
 mod killed;
 mod life;
-mod producer;
+pub(crate) mod producer;
 mod taken;

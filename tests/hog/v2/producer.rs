@@ -14,12 +14,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 /// The statement that most tests log: `(long, [char])`, called `counted`.
-pub(super) const COUNTED: u32 = 3;
+pub(crate) const COUNTED: u32 = 3;
 /// Another: `unit`, called `case`.
-pub(super) const UNIT: u32 = 0;
+pub(crate) const UNIT: u32 = 0;
 
 /// What programs declare.
-pub(super) fn metadata() -> Vec<u8> {
+pub(crate) fn metadata() -> Vec<u8> {
     let definition = |id, name: &str, format: &str, payload_type| Definition {
         id,
         name: name.to_owned(),
@@ -49,7 +49,7 @@ pub(super) fn metadata() -> Vec<u8> {
 }
 
 /// A record of [`COUNTED`].
-pub(super) fn counted(number: u64, who: &str) -> Vec<u8> {
+pub(crate) fn counted(number: u64, who: &str) -> Vec<u8> {
     let len = who.len() as u64;
     [
         &COUNTED.to_le_bytes()[..],
@@ -61,12 +61,12 @@ pub(super) fn counted(number: u64, who: &str) -> Vec<u8> {
 }
 
 /// Where the thread `tid` of the process `pid` has its queue.
-pub(super) fn queue_path(shm_dir: &Path, group: &str, pid: u32, tid: u32) -> PathBuf {
+pub(crate) fn queue_path(shm_dir: &Path, group: &str, pid: u32, tid: u32) -> PathBuf {
     shm_dir.join(format!("{group}.{pid}.{tid}"))
 }
 
 /// Connects to whoever serves the group, as soon as somebody does, and says the version.
-pub(super) fn connect(store: &Path, group: &str) -> UnixStream {
+pub(crate) fn connect(store: &Path, group: &str) -> UnixStream {
     let path = store.join(format!("hstore.{group}.sk"));
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -81,7 +81,7 @@ pub(super) fn connect(store: &Path, group: &str) -> UnixStream {
 }
 
 /// Registers a queue.
-pub(super) fn register(stream: &mut UnixStream, command: u8, pid: u32, tid: u32) {
+pub(crate) fn register(stream: &mut UnixStream, command: u8, pid: u32, tid: u32) {
     let record = [
         &[command][..],
         &u64::from(pid).to_le_bytes(),
@@ -92,15 +92,15 @@ pub(super) fn register(stream: &mut UnixStream, command: u8, pid: u32, tid: u32)
 }
 
 /// A thread that logs, of this process.
-pub(super) struct Program {
-    pub(super) producer: Producer,
-    pub(super) path: PathBuf,
-    pub(super) socket: Option<UnixStream>,
+pub(crate) struct Program {
+    pub(crate) producer: Producer,
+    pub(crate) path: PathBuf,
+    pub(crate) socket: Option<UnixStream>,
 }
 
 impl Program {
     /// One that registered itself in `store`.
-    pub(super) fn start(scene: &Scene, store: &Path, tid: u32) -> Program {
+    pub(crate) fn start(scene: &Scene, store: &Path, tid: u32) -> Program {
         let mut program = Program::unregistered(scene.shm_dir(), tid, 11, WaitPolicy::Futex, true);
         let mut socket = connect(store, GROUP);
         register(&mut socket, 0, std::process::id(), tid);
@@ -108,7 +108,7 @@ impl Program {
         program
     }
 
-    pub(super) fn unregistered(shm_dir: &Path, tid: u32, slots: u32, policy: WaitPolicy, reliable: bool) -> Program {
+    pub(crate) fn unregistered(shm_dir: &Path, tid: u32, slots: u32, policy: WaitPolicy, reliable: bool) -> Program {
         let path = queue_path(shm_dir, GROUP, std::process::id(), tid);
         Program {
             producer: Producer::create(&path, &metadata(), slots, policy, reliable).unwrap(),
@@ -118,7 +118,7 @@ impl Program {
     }
 
     /// Logs a transaction of so many records from `first` on.
-    pub(super) fn log(&mut self, first: u64, count: u64, who: &str) {
+    pub(crate) fn log(&mut self, first: u64, count: u64, who: &str) {
         for number in first..first + count {
             self.producer.write(&counted(number, who));
         }
@@ -132,13 +132,13 @@ const STORE: &str = "HOG_TEST_V2_STORE";
 const SAYS: &str = "HOG_TEST_V2_SAYS";
 
 /// A process that logs until it is killed, and says what it has published. It does not outlive its test.
-pub(super) struct Logging {
+pub(crate) struct Logging {
     child: Child,
     says: PathBuf,
 }
 
 impl Logging {
-    pub(super) fn start(scene: &Scene, store: &Path, name: &str) -> Logging {
+    pub(crate) fn start(scene: &Scene, store: &Path, name: &str) -> Logging {
         let says = scene.path(&format!("{name}.says"));
         std::fs::write(&says, "").unwrap();
         let child = Command::new(std::env::current_exe().unwrap())
@@ -157,16 +157,16 @@ impl Logging {
         Logging { child, says }
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// As many transactions it said that it has published.
-    pub(super) fn published(&self) -> u64 {
+    pub(crate) fn published(&self) -> u64 {
         std::fs::metadata(&self.says).unwrap().len()
     }
 
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -224,7 +224,7 @@ fn stay_registered(store: &Path, pid: u32) {
 }
 
 /// The numbers that `counted` records in `archive` carry, stream by stream.
-pub(super) fn numbers(scene: &Scene, archive: &Path) -> Vec<Vec<u64>> {
+pub(crate) fn numbers(scene: &Scene, archive: &Path) -> Vec<Vec<u64>> {
     let mut streams: Vec<(String, Vec<u64>)> = Vec::new();
     for record in scene.json(archive) {
         assert_eq!(record["statement"], "counted", "{record}");
@@ -239,7 +239,7 @@ pub(super) fn numbers(scene: &Scene, archive: &Path) -> Vec<Vec<u64>> {
 }
 
 /// Waits until the queue at `path` is read.
-pub(super) fn wait_read(process: &mut Process, path: &Path) {
+pub(crate) fn wait_read(process: &mut Process, path: &Path) {
     wait_until("the queue is read", || {
         assert!(process.is_running(), "{}", process.words());
         let queue = hog_ring::v2::Queue::open(path).unwrap();
