@@ -106,6 +106,15 @@ impl ProcessWatch {
         Ok(ProcessWatch { pidfd })
     }
 
+    /// Watches whatever process has this pid now: for one whose start time cannot be found out, since `/proc` hides it.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub fn of_pid(pid: u32) -> io::Result<ProcessWatch> {
+        let pidfd = open_pidfd(pid)?;
+        Ok(ProcessWatch { pidfd })
+    }
+
     /// Whether it has ended. Doubt counts as life.
     #[must_use]
     pub fn has_ended(&self) -> bool {
@@ -166,15 +175,22 @@ impl Watch {
     }
 }
 
-/// A pidfd of the process with this pid and start time. `None`: that process has ended.
-fn open_process(pid: u32, start_time: u64) -> io::Result<Option<OwnedFd>> {
-    let Some(pid_number) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+/// A pidfd of the process with this pid. `None`: there is none.
+fn open_pidfd(pid: u32) -> io::Result<Option<OwnedFd>> {
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
         return Ok(None);
     };
-    let pidfd = match rustix::process::pidfd_open(pid_number, PidfdFlags::empty()) {
-        Ok(pidfd) => pidfd,
-        Err(Errno::SRCH) => return Ok(None),
-        Err(error) => return Err(error.into()),
+    match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(pidfd) => Ok(Some(pidfd)),
+        Err(Errno::SRCH) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A pidfd of the process with this pid and start time. `None`: that process has ended.
+fn open_process(pid: u32, start_time: u64) -> io::Result<Option<OwnedFd>> {
+    let Some(pidfd) = open_pidfd(pid)? else {
+        return Ok(None);
     };
     // After opening: if the start time agrees now, the descriptor is of that process and stays so.
     match process_start_time(pid) {
@@ -272,6 +288,8 @@ mod tests {
         assert!(open_process(pid, start + 1).unwrap().is_none());
         let watch = |start| ProcessWatch::of(pid, start).unwrap();
         assert!(!watch(start).has_ended() && watch(start + 1).has_ended());
+        let by_pid = |pid| ProcessWatch::of_pid(pid).unwrap().has_ended();
+        assert!(!by_pid(pid) && by_pid(0) && by_pid(1 << 22));
     }
 
     #[test]

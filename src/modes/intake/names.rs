@@ -5,7 +5,7 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `v2-PID.TID-INODE.WATCHED.START.POLICY.queue` | a hard link to the queue; WATCHED and START are pid and start time (clock ticks since boot) of the producer as it is seen here, 0 where it cannot be seen; POLICY is `f` (waits in the kernel) or `s` (spins) |
+//! | `v2-PID.TID-INODE.WATCHED.START.POLICY.queue` | a hard link to the queue; WATCHED and START are pid and start time (clock ticks since boot) of the producer as it is seen here, 0 for what is hidden; POLICY is `f` (waits in the kernel) or `s` (spins) |
 //! | `v2-PID.TID-INODE.ring` | the ring that its transactions go into |
 //! | `v2-PID.TID-INODE.stash` | the beginning of a transaction that does not fit the queue |
 //!
@@ -44,7 +44,7 @@ impl Claimed {
 pub(super) struct Seen {
     /// 0: it cannot be seen, and counts as living.
     pub(super) pid: u32,
-    /// In clock ticks since boot; 0 if it had ended when it was looked at.
+    /// In clock ticks since boot; 0 if that is hidden from us, so that the pid alone tells.
     pub(super) start_time: u64,
 }
 

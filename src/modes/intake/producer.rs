@@ -27,7 +27,7 @@ pub(super) fn identify(claimed: Claimed, peer: Peer) -> Option<Seen> {
     } else {
         return None;
     };
-    // Without a start time it has ended already.
+    // Where there is none it has ended already, or /proc hides it from us.
     let start_time = hog_ring::process_start_time(pid).unwrap_or(0);
     Some(Seen { pid, start_time })
 }
@@ -62,6 +62,7 @@ impl Life {
     pub(super) fn of(seen: Seen) -> io::Result<Life> {
         let watch = match seen.pid {
             0 => None,
+            pid if seen.start_time == 0 => Some(ProcessWatch::of_pid(pid)?),
             pid => Some(ProcessWatch::of(pid, seen.start_time)?),
         };
         Ok(Life { watch, is_over: false })
@@ -112,7 +113,9 @@ mod tests {
         let start_time = hog_ring::process_start_time(pid).unwrap();
         let look = |pid, start_time| Life::of(Seen { pid, start_time }).unwrap().look();
         assert!(!look(pid, start_time));
-        assert!(look(pid, start_time + 1) && look(pid, 0));
-        assert!(!look(0, 0));
+        assert!(look(pid, start_time + 1), "its pid was given out again");
+        assert!(!look(pid, 0), "whose start is hidden lives as long as its pid");
+        assert!(look(1 << 22, 0));
+        assert!(!look(0, 0), "who cannot be seen counts as living");
     }
 }
