@@ -109,7 +109,8 @@ pub fn prepare(stream: &TcpStream) -> io::Result<()> {
     SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
-/// Has the end of this connection told the peer as a failure of it, and not as an end in order: whoever waits for an answer then hears of it at once.
+/// Has the end of this connection, whoever brings it about and be it by a kill, told the peer as a failure of it, and not as an end in order: whoever waits for
+/// an answer then hears of it at once.
 ///
 /// # Errors
 /// When the socket is gone already.

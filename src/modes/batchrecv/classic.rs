@@ -10,8 +10,8 @@
 //! An original sender may be silent between two segments for as long as nothing is logged, and has no way to say that it is there. So it is not hung up for
 //! that; but when all places are taken, the one that has been silent for the longest gives its own to whoever comes ([`super::places`]).
 //!
-//! Where this side ends the connection, it resets it. An original sender that waits for an answer takes the end in order of a connection for
-//! progress, and waits forever.
+//! Where this side ends the connection, it resets it, also when the process is killed. An original sender that waits for an answer takes the end in order of a
+//! connection for progress, and waits forever.
 
 pub(super) mod doubts;
 mod segment;
@@ -131,12 +131,15 @@ impl ClassicCaller {
         mut self,
         serve: impl FnOnce(&mut Self) -> Result<(), ConnectionError>,
     ) -> Result<Option<(TcpStream, Incoming)>, ConnectionError> {
+        let _ = net::end_by_reset(&self.stream, true); // it may be gone already
         let served = serve(&mut self);
+        let closed_by_peer = matches!(&served, Err(ConnectionError::Net(NetError::Closed | NetError::Torn)));
+        if served.is_ok() || closed_by_peer {
+            let _ = net::end_by_reset(&self.stream, false); // as above
+        }
         if served.is_ok() {
             return Ok(Some((self.stream, self.incoming)));
         }
-        let closed_by_peer = matches!(&served, Err(ConnectionError::Net(NetError::Closed | NetError::Torn)));
-        let _ = net::end_by_reset(&self.stream, !closed_by_peer); // it may be gone already
         match served {
             // A killed sender leaves half a segment. Who was asked to end, or to give way, did.
             Err(ConnectionError::Net(NetError::Closed | NetError::Torn | NetError::Stopped)) => Ok(None),

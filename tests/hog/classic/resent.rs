@@ -79,7 +79,9 @@ fn a_receiver_that_is_killed_between_segments_loses_nothing_that_is_sent_until_i
             ));
             receiver.kill();
             receiver.start(&scene);
-            if sender.answer() != Answer::Stored {
+            let answer = sender.answer();
+            assert_ne!(answer, Answer::Closed, "an original sender would wait forever");
+            if answer != Answer::Stored {
                 in_doubt.push(number as u64);
                 sender = Classic::start(&receiver.address, GROUP, &counting());
                 sender.say(segment);
@@ -107,6 +109,18 @@ fn a_receiver_that_is_killed_between_segments_loses_nothing_that_is_sent_until_i
     wait_until("all streams have ended, those of killed receivers too", || {
         streams(&scene, &receiver).iter().all(|(has_ended, _)| *has_ended)
     });
+}
+
+#[test]
+fn original_senders_hear_of_a_killed_receiver_as_of_a_failure() {
+    let scene = Scene::new();
+    let mut receiver = scene.receiver("recv");
+    let mut silent = Classic::start(&receiver.address, GROUP, &counting());
+    let mut nobody = Classic::connect(&receiver.address);
+    nobody.say(GROUP.as_bytes());
+    silent.ship(&counted([1]));
+    receiver.kill();
+    assert_eq!((silent.answer(), nobody.answer()), (Answer::Reset, Answer::Reset));
 }
 
 #[test]
