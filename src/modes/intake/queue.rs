@@ -34,6 +34,8 @@ use uuid::Uuid;
 const PAGES_AT_ONCE: u32 = 64;
 /// A living producer decides about a tentative page within microseconds. After so long it is said that it has not.
 const TENTATIVE_MAX: Duration = Duration::from_secs(10);
+/// Memory that is kept for the next transaction, in bytes.
+const OPEN_KEPT: usize = 64 << 10;
 /// Room for what a writer puts in front of records: ABORT, GAP.
 const HOUSEKEEPING: u64 = 128;
 
@@ -293,7 +295,7 @@ impl QueueIntake {
             Act::Rest | Act::Judge { .. } => {}
             Act::Log(progress) => return self.log(progress),
             Act::Forget(progress) => {
-                self.open.clear();
+                self.forget_open();
                 return self.commit_state(progress);
             }
             Act::Release { ri } => self.queue.release(ri)?,
@@ -364,8 +366,15 @@ impl QueueIntake {
                 *is_defined = true;
             }
         }
-        self.open.clear();
+        self.forget_open();
         Ok(true)
+    }
+
+    fn forget_open(&mut self) {
+        self.open.clear();
+        self.open.shrink_to(OPEN_KEPT);
+        self.records.clear();
+        self.records.shrink_to(OPEN_KEPT / size_of::<(usize, Range<usize>)>());
     }
 
     fn say_full(&mut self, error: &Quarantine) {
