@@ -434,3 +434,41 @@ fn what_earlier_runs_left_in_other_directories_reaches_an_original_first_and_onc
     let again = assert_numbered(&receiver, &[&producer]);
     assert!(again <= 3, "{again} segments came again");
 }
+
+#[test]
+fn without_recovery_an_original_gets_the_backlog_of_the_living_first_and_that_of_the_dead_in_a_later_run() {
+    if !can_play() {
+        return;
+    }
+    let scene = Scene::new();
+    let mut receiver = ClassicReceiver::start_new(&scene, "received", &[]);
+    receiver.kill();
+    let to = hobbes(&receiver);
+    let (mut lives, mut dies) = (Producer::new(&scene, "lives"), Producer::new(&scene, "dies"));
+    let mut sender = scene.sender(&[&to]);
+    dies.log(&scene, 20, 200);
+    lives.log(&scene, 20, 200);
+    wait_until("all is spooled", || {
+        let (tail, head) = scene.progress();
+        tail == head
+    });
+    let Producer { writer, next, .. } = dies;
+    drop(writer);
+    wait_until("the ring of the dead is gone", || scene.rings().len() == 1);
+    sender.kill();
+    receiver.start_again(&scene, &[]);
+    lives.log(&scene, 20, 200);
+    let mut sender = scene.sender_with(&[GROUP], &[&to], &["--recover", "off", "--batch-time", "5ms"]);
+    let numbers = |name: &str| {
+        arrived(values(&accepted(&receiver).0).iter())
+            .remove(name)
+            .unwrap_or_default()
+    };
+    wait_until("all of the living has arrived", || numbers("lives").len() == 40);
+    assert_eq!((numbers("lives"), numbers("dies")), ((0..40).collect(), Vec::new()));
+    sender.terminate();
+    sender.succeed();
+    drain(&scene, &[&to]).succeed();
+    assert_eq!(numbers("dies"), (0..u64::try_from(next).unwrap()).collect::<Vec<_>>());
+    assert_eq!(accepted(&receiver).1, 0);
+}
