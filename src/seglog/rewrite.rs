@@ -7,6 +7,7 @@
 //!
 //! What both segments hold is the same positions; every reader passes over those that it has.
 
+use crate::fence::Pass;
 use crate::formats::body::{Attach, End, Gap, GapReason, Seal};
 use crate::formats::codec::Decompressor;
 use crate::formats::frame::{self, END_SPAN, FrameHeader, Kind};
@@ -19,6 +20,7 @@ use crate::os::disk::{self, AppendFile, DiskError, at};
 use crate::seglog::batch::FrameBatch;
 use crate::seglog::reader::{FoundFrame, Head, Next, SegmentReader};
 use crate::seglog::writer::{LogIdentity, OpenSegment, new_header, put_checkpoint};
+use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -41,26 +43,48 @@ impl fmt::Display for LostRange {
     }
 }
 
-/// The name of the new segment until it is whole.
-const UNFINISHED: &str = "rewritten.new";
+/// How the name of a new segment begins and ends until it is whole.
+const UNFINISHED: (&str, &str) = ("rewritten-", ".new");
+
+/// That name, which no two workers use, one of which may hang.
+fn unfinished_name(number: u64, pass: &Pass) -> String {
+    let (begin, end) = UNFINISHED;
+    format!("{begin}{number}-{}{end}", pass.generation())
+}
+
+/// Removes what was left in `directory` by whoever was killed in [`rewrite`], or hangs there: that one finds no file to put in place.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn remove_unfinished(directory: &Path) -> Result<(), DiskError> {
+    let (begin, end) = UNFINISHED;
+    for path in disk::entries(directory)? {
+        let name = path.file_name().and_then(OsStr::to_str);
+        if name.is_some_and(|name| name.starts_with(begin) && name.ends_with(end)) {
+            disk::unlink(&path)?;
+        }
+    }
+    Ok(())
+}
 
 /// Writes what `failed` holds beyond what is known to be on disk into segment `number` of `directory`, synced. `table` is what the log holds, all of
 /// `failed` included. Says what could not be read back, and is marked by GAPs.
 ///
 /// # Errors
-/// When the disk refuses, or does not even give back what it was known to hold. Nothing has changed then, and it may be called again, with another
-/// number.
+/// When the disk refuses, or does not even give back what it was known to hold, or the holder of `pass` was relieved. Nothing has changed then, and it
+/// may be called again, with another number.
 pub fn rewrite(
     failed: &OpenSegment,
     identity: &LogIdentity,
     number: u64,
     table: &Table,
     directory: &Path,
+    pass: &Pass,
 ) -> Result<Vec<LostRange>, DiskError> {
     disk::make_directory(directory)?;
     let mut source = Source::open(failed)?;
     source.pass_durable(failed.durable())?;
-    let unfinished = directory.join(UNFINISHED);
+    let unfinished = directory.join(unfinished_name(number, pass));
     disk::unlink(&unfinished)?; // of an attempt that failed
     let header = new_header(identity, number);
     let mut copy = NewSegment::begin(&unfinished, &header, &source.table, GapReason::SpoolDamaged)?;
@@ -71,6 +95,8 @@ pub fn rewrite(
     }
     let lost = copy.close_streams(&source.table, table)?;
     copy.finish()?;
+    pass.act(|| ())
+        .map_err(|relieved| at("put in place", &unfinished)(io::Error::other(relieved)))?;
     disk::rename_to_new(&unfinished, &directory.join(segment::file_name(number)))?;
     Ok(lost)
 }

@@ -327,7 +327,14 @@ impl SegmentLog {
         };
         let number = self.next_number;
         self.next_number += 1;
-        let lost = rewrite(&active.segment, &self.identity, number, &self.table, &self.directory)?;
+        let lost = rewrite(
+            &active.segment,
+            &self.identity,
+            number,
+            &self.table,
+            &self.directory,
+            &self.pass,
+        )?;
         self.active = None;
         Ok(lost)
     }

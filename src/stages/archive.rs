@@ -23,8 +23,8 @@ use crate::os::disk::{self, DiskError};
 use crate::seglog::batch::FrameBatch;
 use crate::seglog::quarantine::{self, Missing};
 use crate::seglog::reader::SegmentError;
-use crate::seglog::recovery;
 use crate::seglog::writer::{AppendError, Durability, LogIdentity, OpenSegment, SegmentLog};
+use crate::seglog::{recovery, rewrite};
 use hog_ring::mutant;
 use local::LocalRings;
 use std::collections::HashMap;
@@ -110,6 +110,8 @@ impl Archive {
         missing: Missing,
     ) -> Result<(Self, Vec<String>), ArchiveError> {
         let segments = pattern.segments(group)?;
+        let last = segments.last().and_then(|last| last.path.parent());
+        last.map_or(Ok(()), rewrite::remove_unfinished)?;
         let mut standing = recovery::recover(&segments)?;
         let mut damages = std::mem::take(&mut standing.damages);
         if !standing.damaged.is_empty() {

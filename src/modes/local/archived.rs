@@ -187,7 +187,7 @@ impl GroupLog for LocalArchive {
     }
 
     fn reopen(&self, pass: &Pass) -> Result<Self, String> {
-        let reopened = self.archive.reopen().map_err(|error| chain(&error))?;
+        let reopened = self.archive.reopen(pass).map_err(|error| chain(&error))?;
         Ok(self.heir.take_over(reopened, pass))
     }
 

@@ -1,6 +1,7 @@
 //! A sync that failed, with what follows of it: what is read back, and what is not.
 
 use super::LostRange;
+use crate::fence::{Fence, Pass};
 use crate::formats::body::{Attach, End};
 use crate::formats::codec::Decompressor;
 use crate::formats::definitions::Definitions;
@@ -13,6 +14,7 @@ use crate::seglog::recovery::{Standing, recover, segments_in};
 use crate::seglog::writer::{Durability, LogIdentity, SegmentLog};
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 struct Scene {
     directory: tempfile::TempDir,
@@ -169,7 +171,8 @@ fn nothing_has_changed_when_the_new_segment_cannot_be_made() {
     scene.data(stream, 0, 64);
     scene.log.active().unwrap().file.give_up();
     // The name of the unfinished segment is taken by what cannot be unlinked.
-    let unfinished = scene.directory.path().join(super::UNFINISHED);
+    let name = super::unfinished_name(2, &Pass::default());
+    let unfinished = scene.directory.path().join(name);
     std::fs::create_dir(&unfinished).unwrap();
     assert!(scene.log.rewrite_failed().is_err());
     assert_eq!(scene.numbers(), [1]);
@@ -177,6 +180,23 @@ fn nothing_has_changed_when_the_new_segment_cannot_be_made() {
     assert_eq!(scene.rewrite(), []);
     assert_eq!(scene.numbers(), [1, 3], "a number is used once");
     assert_eq!(scene.recovered().streams[&stream].end, 64);
+}
+
+#[test]
+fn who_was_relieved_puts_nothing_in_place_and_its_successor_removes_what_it_left() {
+    let mut scene = Scene::new();
+    let stream = scene.attach();
+    scene.data(stream, 0, 64);
+    let fence = Arc::<Fence>::default();
+    scene.log.guard(&fence.pass());
+    fence.relieve().unwrap();
+    scene.log.active().unwrap().file.give_up();
+    assert!(scene.log.rewrite_failed().is_err());
+    assert_eq!(scene.numbers(), [1]);
+    let directory = scene.directory.path();
+    assert_eq!(std::fs::read_dir(directory).unwrap().count(), 2);
+    super::remove_unfinished(directory).unwrap();
+    assert_eq!(std::fs::read_dir(directory).unwrap().count(), 1);
 }
 
 #[test]

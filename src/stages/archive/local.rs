@@ -126,14 +126,17 @@ impl Archive {
         }
     }
 
-    /// The same archive for a drainer that is built after one failed: what it holds is read from the disk again. No segment is begun yet.
+    /// The same archive for the holder of `pass`, a drainer that is built after one failed: what it holds is read from the disk again. No segment is begun yet.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn reopen(&self) -> Result<Reopened, ArchiveError> {
+    pub fn reopen(&self, pass: &Pass) -> Result<Reopened, ArchiveError> {
         let log = &self.log;
         let lost = match log.active().filter(|active| active.file.has_failed()) {
-            Some(failed) => rewrite::rewrite(failed, log.identity(), log.next_number(), log.table(), log.directory())?,
+            Some(failed) => {
+                let number = log.next_number();
+                rewrite::rewrite(failed, log.identity(), number, log.table(), log.directory(), pass)?
+            }
             None => Vec::new(),
         };
         let reopened = self.reopener().reopen()?;
