@@ -158,8 +158,14 @@ impl Archive {
     /// # Errors
     /// When the disk refuses; the first append then tries again.
     pub fn begin(&mut self) -> Result<(), DiskError> {
-        self.log.begin_segment()?;
-        disk::sync_up_to(self.log.directory(), &self.pattern.base())
+        self.prepare(self.log.directory())?;
+        self.log.begin_segment()
+    }
+
+    /// Has the disk know `directory`, before there is a segment in it: whoever appends to one, and syncs it, may not ask again.
+    fn prepare(&self, directory: &Path) -> Result<(), DiskError> {
+        disk::make_directory(directory)?;
+        disk::sync_up_to(directory, &self.pattern.base())
     }
 
     /// What the archive holds.
@@ -390,8 +396,8 @@ impl Archive {
         if self.date != date {
             let directory = self.pattern.directory(&self.log.identity().group, date);
             if directory != self.log.directory() {
+                self.prepare(&directory)?;
                 self.roll_into(&directory)?;
-                disk::sync_up_to(&directory, &self.pattern.base())?;
             }
             date.clone_into(&mut self.date);
         }
