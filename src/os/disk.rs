@@ -45,6 +45,12 @@ impl DiskError {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
         )
     }
+
+    /// Whether the disk itself fails.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.source.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+    }
 }
 
 /// Names `verb` and `path` in an IO error.
@@ -165,18 +171,17 @@ pub fn sync_directory(path: &Path) -> Result<(), DiskError> {
     kernel::sync_directory(path).map_err(at("sync the directory", path))
 }
 
-/// Syncs the entries of `directory` and of the directories above it, up to `base`. Whoever made them may have been killed before it did.
+/// Has the disk know `directory`: syncs its entries, and those of all directories above it. Whoever made them may have been killed before it did. Those above `base`
+/// may be somebody else's; one that cannot be synced for another reason than a disk that fails, such as its permissions, ends this there.
 ///
 /// # Errors
 /// When one of them cannot be opened or synced.
-pub fn sync_up_to(directory: &Path, base: &Path) -> Result<(), DiskError> {
-    for directory in directory
-        .ancestors()
-        .take_while(|directory| !directory.as_os_str().is_empty())
-    {
-        sync_directory(directory)?;
-        if directory == base {
-            break;
+pub fn sync_up_from(directory: &Path, base: &Path) -> Result<(), DiskError> {
+    for above in directory.ancestors().filter(|above| !above.as_os_str().is_empty()) {
+        match sync_directory(above) {
+            Err(error) if above.starts_with(base) || error.is_broken() => return Err(error),
+            Err(_) => break,
+            Ok(()) => {}
         }
     }
     Ok(())

@@ -165,7 +165,7 @@ impl Archive {
     /// Has the disk know `directory`, before there is a segment in it: whoever appends to one, and syncs it, may not ask again.
     fn prepare(&self, directory: &Path) -> Result<(), DiskError> {
         disk::make_directory(directory)?;
-        disk::sync_up_to(directory, &self.pattern.base())
+        disk::sync_up_from(directory, &self.pattern.base())
     }
 
     /// What the archive holds.

@@ -61,7 +61,9 @@ pub(super) fn open_group(options: &BatchsendOptions, store: &mut Store, group: &
         return Err(Failure::new(ExitStatus::Failed, words));
     }
     let directory = spool_directory(&options.spool, group);
-    disk::make_directory(&directory).map_err(|error| Failure::of(&error))?;
+    disk::make_directory(&directory)
+        .and_then(|()| disk::sync_up_from(&directory, &directory))
+        .map_err(|error| Failure::of(&error))?;
     let directory = std::fs::canonicalize(&directory).map_err(|error| {
         Failure::new(
             ExitStatus::Failed,

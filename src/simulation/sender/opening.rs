@@ -43,7 +43,9 @@ pub(super) fn open(
     let locks = Path::new("/locks");
     disk::make_directory(locks).map_err(|error| words(&error))?;
     let directory = PathBuf::from(format!("/spool{}", manner.directory));
-    disk::make_directory(&directory).map_err(|error| words(&error))?;
+    disk::make_directory(&directory)
+        .and_then(|()| disk::sync_up_from(&directory, &directory))
+        .map_err(|error| words(&error))?;
     let lock = DirectoryLock::take(&directory).map_err(|error| words(&error))?;
     let found = Spool::runs_in(&directory).map_err(|error| words(&error))?;
     let identity = lock.raise_epoch(found.last().copied()).map_err(|error| words(&error))?;
