@@ -155,7 +155,7 @@ _hog() {
             return 0
             ;;
         hog__subcmd__batchsend)
-            opts="-g -d -m -q -h -V --group --to --dir --store-dir --batch-time --batch-size --compress --sync --spool-max --on-full --retain --recover --no-recovery --drain-and-exit --shm-dir --shm-group --max-restarts --stall-timeout --on-worker-failed --quiet --help --version"
+            opts="-g -d -m -q -h -V --group --to --dir --store-dir --batch-time --batch-size --compress --sync --spool-max --on-full --retain --recover --no-recovery --drain-and-exit --socket-dir --shm-dir --shm-group --max-restarts --stall-timeout --on-worker-failed --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -219,6 +219,10 @@ _hog() {
                     ;;
                 --recover)
                     COMPREPLY=($(compgen -W "auto require off" -- "${cur}"))
+                    return 0
+                    ;;
+                --socket-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --shm-dir)
@@ -605,7 +609,7 @@ _hog() {
             return 0
             ;;
         hog__subcmd__local)
-            opts="-g -d -m -q -h -V --group --dir --store-dir --sync --accept-gaps --drain-and-exit --shm-dir --shm-group --max-restarts --stall-timeout --on-worker-failed --quiet --help --version"
+            opts="-g -d -m -q -h -V --group --dir --store-dir --sync --accept-gaps --drain-and-exit --socket-dir --shm-dir --shm-group --max-restarts --stall-timeout --on-worker-failed --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -636,6 +640,10 @@ _hog() {
                     return 0
                     ;;
                 --sync)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

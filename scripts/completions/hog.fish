@@ -68,6 +68,7 @@ complete -c hog -n "__fish_hog_using_subcommand batchsend" -l retain -d 'How lon
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l recover -d 'What to do with what earlier runs left' -r -f -a "auto\t'Recover what can be recovered, report the rest as lost, and go on'
 require\t'Refuse to start, and touch nothing, while anything cannot be recovered (exit 4)'
 off\t'Leave it for a later run, untouched'"
+complete -c hog -n "__fish_hog_using_subcommand batchsend" -l socket-dir -d 'Where programs of the original register, if not in the store' -r -F
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l shm-dir -d 'Where rings are; it must be tmpfs' -r -F
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l shm-group -d 'Unix group, by name or number, that shares the rings' -r
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l max-restarts -d 'How often a worker may panic before it is given up' -r
@@ -93,6 +94,7 @@ complete -c hog -n "__fish_hog_using_subcommand local" -s g -l group -d 'A group
 complete -c hog -n "__fish_hog_using_subcommand local" -s d -l dir -d 'Where archives lie, with $GROUP and $DATE in it' -r
 complete -c hog -n "__fish_hog_using_subcommand local" -s m -l store-dir -d 'Directory of hogstat.db, and of the sockets where programs of the original register' -r -F
 complete -c hog -n "__fish_hog_using_subcommand local" -l sync -d 'How often the archive is synced to disk' -r
+complete -c hog -n "__fish_hog_using_subcommand local" -l socket-dir -d 'Where programs of the original register, if not in the store' -r -F
 complete -c hog -n "__fish_hog_using_subcommand local" -l shm-dir -d 'Where rings are; it must be tmpfs' -r -F
 complete -c hog -n "__fish_hog_using_subcommand local" -l shm-group -d 'Unix group, by name or number, that shares the rings' -r
 complete -c hog -n "__fish_hog_using_subcommand local" -l max-restarts -d 'How often a worker may panic before it is given up' -r

@@ -2,7 +2,7 @@
 
 use super::supervision::SupervisionArgs;
 use super::values::{destination, group, size, time, without_repeats};
-use super::{ShmDir, ShmSharing};
+use super::{ShmDir, ShmSharing, SocketDir};
 use crate::exit::{ExitStatus, Failure};
 use crate::formats::codec::Compression;
 use crate::limits;
@@ -132,6 +132,8 @@ pub(super) struct BatchsendArgs {
     #[arg(long)]
     drain_and_exit: bool,
     #[command(flatten)]
+    sockets: SocketDir,
+    #[command(flatten)]
     shm: ShmDir,
     #[command(flatten)]
     sharing: ShmSharing,
@@ -142,11 +144,13 @@ pub(super) struct BatchsendArgs {
 impl BatchsendArgs {
     pub(super) fn run(self) -> Result<ExitStatus, Failure> {
         let usage = |words: &str| Failure::new(ExitStatus::Usage, words);
+        let store = self.store_dir.unwrap_or_else(|| store::default_store("batchsend"));
         batchsend::run(&BatchsendOptions {
             groups: without_repeats(self.groups),
             destinations: without_repeats(self.to),
             spool: self.dir.unwrap_or_else(batchsend::default_spool),
-            store: self.store_dir.unwrap_or_else(|| store::default_store("batchsend")),
+            sockets: self.sockets.socket_dir.unwrap_or_else(|| store.clone()),
+            store,
             shm_dir: self.shm.shm_dir,
             shm_group: self.sharing.shm_group,
             batch_time: self.batch_time,

@@ -2,7 +2,7 @@
 
 use super::supervision::SupervisionArgs;
 use super::values::{group, time, without_repeats};
-use super::{ShmDir, ShmSharing, default_archive};
+use super::{ShmDir, ShmSharing, SocketDir, default_archive};
 use crate::exit::{ExitStatus, Failure};
 use crate::modes::local::{self, LocalOptions};
 use crate::modes::store;
@@ -54,6 +54,8 @@ pub(super) struct LocalArgs {
     #[arg(long)]
     drain_and_exit: bool,
     #[command(flatten)]
+    sockets: SocketDir,
+    #[command(flatten)]
     shm: ShmDir,
     #[command(flatten)]
     sharing: ShmSharing,
@@ -63,10 +65,12 @@ pub(super) struct LocalArgs {
 
 impl LocalArgs {
     pub(super) fn run(self) -> Result<ExitStatus, Failure> {
+        let store = self.store_dir.unwrap_or_else(|| store::default_store("local"));
         local::run(&LocalOptions {
             groups: without_repeats(self.groups),
             pattern: self.dir.map_or_else(default_archive, Ok)?,
-            store: self.store_dir.unwrap_or_else(|| store::default_store("local")),
+            sockets: self.sockets.socket_dir.unwrap_or_else(|| store.clone()),
+            store,
             shm_dir: self.shm.shm_dir,
             shm_group: self.sharing.shm_group,
             sync: self.sync,

@@ -9,6 +9,7 @@
 mod batchrecv;
 mod batchsend;
 mod cat;
+mod classic;
 mod demo;
 mod engine;
 mod faults;
@@ -25,10 +26,11 @@ use crate::exit::{ExitStatus, Failure};
 use crate::modes::store;
 use crate::stages::archive::ArchivePattern;
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Command, CommandFactory, Parser, Subcommand};
 use hog_ring::ShmGroup;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use tracing::info;
 
 /// A crash-safe, shared-memory log shipper
 ///
@@ -42,6 +44,9 @@ pub struct Cli {
     pub quiet: u8,
     #[command(subcommand)]
     mode: Mode,
+    /// What is said before it is run.
+    #[arg(skip)]
+    notes: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -112,6 +117,9 @@ impl Cli {
     /// # Errors
     /// When it asks for help or makes no sense; see [`NotRun`].
     pub fn understand(arguments: &[OsString]) -> Result<Self, NotRun> {
+        if classic::is_classic(arguments) {
+            return classic::understand(arguments);
+        }
         Self::try_parse_from(arguments).map_err(|error| match error.kind() {
             ErrorKind::DisplayHelp
             | ErrorKind::DisplayVersion
@@ -125,6 +133,9 @@ impl Cli {
     /// # Errors
     /// What to print, and the status to end with.
     pub fn run(self) -> Result<ExitStatus, Failure> {
+        for note in &self.notes {
+            info!("{note}");
+        }
         match self.mode {
             Mode::Engine(args) => args.run(),
             Mode::Batchsend(args) => args.run(),
@@ -141,6 +152,24 @@ impl Cli {
     }
 }
 
+/// The definition of the original's command line, which is not among the modes.
+#[must_use]
+pub fn classic_command() -> Command {
+    classic::ClassicArgs::command()
+}
+
+#[derive(Debug, Args)]
+struct SocketDir {
+    /// Where programs of the original register, if not in the store
+    ///
+    /// They look for hstore.GROUP.sk in their $HOBBES_STORE_DIR, $TMPDIR or $TMP, or else in /var/tmp. So one directory can serve several senders, each of
+    /// which needs a store of its own.
+    ///
+    /// The default is the store, as the original has it.
+    #[arg(long, value_name = "DIR", hide_short_help = true)]
+    socket_dir: Option<PathBuf>,
+}
+
 /// Where archives lie when nothing is said of it.
 fn default_archive() -> Result<ArchivePattern, Failure> {
     let directory = Path::new(store::STATE_DIRECTORY).join("archive");
@@ -150,7 +179,6 @@ fn default_archive() -> Result<ArchivePattern, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_definition_is_sound() {

@@ -13,7 +13,15 @@ pub(super) fn in_one_line(error: &clap::Error, arguments: &[OsString]) -> String
     // clap repeats an argument as it came, line ends and all: it is asked about one that has none.
     let shown: Vec<OsString> = arguments.iter().map(without_control_characters).collect();
     let again = Cli::try_parse_from(shown).err();
-    let text = again.as_ref().unwrap_or(error).render().to_string();
+    joined_with(
+        again.as_ref().unwrap_or(error),
+        &format!("{} --help", program(arguments)),
+    )
+}
+
+/// `error` in one line that ends with where to read on.
+pub(super) fn joined_with(error: &clap::Error, help: &str) -> String {
+    let text = error.render().to_string();
     let mut words = String::new();
     for paragraph in text.trim().split("\n\n") {
         let paragraph = paragraph.trim();
@@ -29,10 +37,10 @@ pub(super) fn in_one_line(error: &clap::Error, arguments: &[OsString]) -> String
             }
         }
     }
-    format!("{words}; try '{} --help'", program(arguments))
+    format!("{words}; try '{help}'")
 }
 
-fn without_control_characters(argument: &OsString) -> OsString {
+pub(super) fn without_control_characters(argument: &OsString) -> OsString {
     argument
         .to_str()
         .map_or_else(|| argument.clone(), |text| exit::one_line(text).into())

@@ -11,6 +11,7 @@ mod backlog;
 mod bad_input;
 mod chaos;
 mod classic;
+mod classic_command_line;
 mod contract;
 mod database;
 mod ended;

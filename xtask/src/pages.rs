@@ -25,7 +25,10 @@ pub fn of_modes() -> BTreeMap<String, String> {
         .filter(|mode| !mode.is_hide_set())
         .cloned()
         .collect();
-    let commands: Vec<Command> = std::iter::once(hog).chain(modes).collect();
+    let commands: Vec<Command> = std::iter::once(hog)
+        .chain(modes)
+        .chain([hog::cli::classic_command()])
+        .collect();
     let names: Vec<String> = commands.iter().map(page_name).collect();
     commands
         .iter()

@@ -54,6 +54,8 @@ pub struct BatchsendOptions {
     pub spool: String,
     /// The store.
     pub store: PathBuf,
+    /// Where programs of the original register.
+    pub sockets: PathBuf,
     /// Where the rings are.
     pub shm_dir: PathBuf,
     /// With whom they are shared.
@@ -324,7 +326,7 @@ fn start_group(
     } else {
         Orphans::TakeIn
     };
-    let intake_job = intake::job(place.clone(), &options.store, orphans, recorder, &intake, stop);
+    let intake_job = intake::job(place.clone(), &options.sockets, orphans, recorder, &intake, stop);
     supervisor.start(drainer::thread::job(place, rings, spool, around, stop))?;
     supervisor.start(intake_job)?;
     let routes = Routes {

@@ -41,6 +41,8 @@ pub struct LocalOptions {
     pub pattern: ArchivePattern,
     /// The store.
     pub store: PathBuf,
+    /// Where programs of the original register.
+    pub sockets: PathBuf,
     /// Where the rings are.
     pub shm_dir: PathBuf,
     /// With whom the rings are shared.
@@ -192,7 +194,14 @@ fn start_group(
         inherited: Arc::default(),
     };
     let intake = Arc::<IntakeReport>::default();
-    let intake_job = intake::job(place.clone(), &options.store, Orphans::TakeIn, recorder, &intake, stop);
+    let intake_job = intake::job(
+        place.clone(),
+        &options.sockets,
+        Orphans::TakeIn,
+        recorder,
+        &intake,
+        stop,
+    );
     supervisor.start(drainer::thread::job(place, rings, log, around, stop))?;
     supervisor.start(intake_job)?;
     Ok(Group {
