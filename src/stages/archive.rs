@@ -45,8 +45,8 @@ pub enum ArchiveError {
 
 /// What a sync that begins now will cover.
 pub struct Pending {
-    /// The segment to sync.
-    pub segment: Arc<OpenSegment>,
+    /// The segment to sync; none while none could be begun. Then all that was appended is in segments that were finished, and synced.
+    pub segment: Option<Arc<OpenSegment>>,
     /// Acknowledgements by connection.
     pub acks: HashMap<u64, HashMap<StreamId, u64>>,
 }
@@ -68,7 +68,9 @@ impl Pending {
         if mutant::on("ack-before-sync") {
             return Ok(());
         }
-        self.segment.sync_as(pass).map(|_| ())
+        self.segment
+            .as_ref()
+            .map_or(Ok(()), |segment| segment.sync_as(pass).map(|_| ()))
     }
 }
 
@@ -309,13 +311,12 @@ impl Archive {
         self.log.active().is_some_and(|active| active.file.has_failed())
     }
 
-    /// What a sync that begins now covers: all that was appended before. `None` while there is no segment, because none could be begun.
-    pub fn take_pending(&mut self) -> Option<Pending> {
-        let segment = Arc::clone(self.log.active()?);
-        Some(Pending {
-            segment,
+    /// What a sync that begins now covers: all that was appended before.
+    pub fn take_pending(&mut self) -> Pending {
+        Pending {
+            segment: self.log.active().map(Arc::clone),
             acks: std::mem::take(&mut self.pending),
-        })
+        }
     }
 
     /// A sync of what was pending succeeded.

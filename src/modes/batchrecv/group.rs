@@ -69,8 +69,6 @@ pub enum SyncTurn {
     Due(Pending),
     /// Nothing waits.
     Nothing,
-    /// Something waits, and there is no segment yet.
-    NoSegment,
     /// An earlier sync had failed, and the archive went back.
     WentBack,
 }
@@ -314,11 +312,6 @@ impl GroupStore {
                 SyncTurn::WentBack => {}
                 SyncTurn::Nothing if stop.is_set() => return Ok(()),
                 SyncTurn::Nothing => {}
-                SyncTurn::NoSegment => {
-                    if stop.wait(LOOK) {
-                        return Ok(());
-                    }
-                }
             }
         }
     }
@@ -348,11 +341,7 @@ impl GroupStore {
         if !state.archive.has_pending() {
             return Ok(SyncTurn::Nothing);
         }
-        Ok(match state.archive.take_pending() {
-            Some(pending) => SyncTurn::Due(pending),
-            // No segment could be begun. The next append tries again; what is pending was synced with its own segment.
-            None => SyncTurn::NoSegment,
-        })
+        Ok(SyncTurn::Due(state.archive.take_pending()))
     }
 
     /// Acknowledges what a sync has covered, or goes back to what is on disk when it failed.
