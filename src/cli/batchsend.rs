@@ -44,6 +44,8 @@ pub(super) struct BatchsendArgs {
     ///
     /// With `hobbes://` in front it is a receiver of the original system, which has no positions: what is on its way when either side is killed is sent
     /// again, as the same bytes. Records of types that it cannot store are left out, and counted.
+    ///
+    /// With `either://` in front it is one or the other, which each connection finds out without harm; it may be replaced by the other at any time.
     #[arg(long = "to", value_name = "HOST:PORT", required = true, value_parser = destination)]
     to: Vec<String>,
     /// Directory of the spools

@@ -217,7 +217,7 @@ impl ClassicArgs {
             let to = if to.contains("://") {
                 to.clone()
             } else {
-                format!("hobbes://{to}")
+                format!("either://{to}")
             };
             arguments.extend(["--to".to_owned(), to]);
         }

@@ -2,7 +2,7 @@
 //! refused here, before anything was touched.
 
 use crate::ids::StreamId;
-use crate::modes::batchsend::classic;
+use crate::modes::batchsend::peer;
 use crate::modes::cat::moment;
 use crate::os::{clock, net};
 use bytesize::ByteSize;
@@ -41,9 +41,9 @@ pub(super) fn address(text: &str) -> Result<String, String> {
     net::host_and_port(text).map(|_| text.to_owned())
 }
 
-/// HOST:PORT to connect to, with the host not yet looked up; with `hobbes://` in front, a receiver of the original.
+/// HOST:PORT to connect to, with the host not yet looked up; with `hobbes://` in front, a receiver of the original, and with `either://`, one of either kind.
 pub(super) fn destination(text: &str) -> Result<String, String> {
-    match net::host_and_port(classic::address_of(text).unwrap_or(text))? {
+    match net::host_and_port(peer::address_of(text))? {
         (_, 0) => Err("0 is no port to connect to: expected 1 to 65535".to_owned()),
         _ => Ok(text.to_owned()),
     }

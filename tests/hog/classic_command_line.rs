@@ -67,6 +67,44 @@ fn what_programs_of_the_original_log_is_shipped_and_received_by_its_command_line
 }
 
 #[test]
+fn its_command_lines_lose_and_double_nothing_when_sender_and_receiver_are_killed() {
+    let scene = Scene::new();
+    let (mut receiver, port) = receive(&scene, 0);
+    let to = format!("localhost:{port}");
+    let mut sender = ship(&scene, &to);
+    let mut program = Program::start(&scene, &scene.store(), 1);
+    for round in 0..6 {
+        for number in 0..10 {
+            program.log(round * 10 + number, 1, "carol");
+        }
+        if scene.draw(fastrand::Rng::bool) {
+            scene.wait_acked();
+        }
+        if round % 2 == 0 {
+            sender.kill();
+            sender = ship(&scene, &to);
+        } else {
+            receiver.kill();
+            receiver = receive(&scene, port).0;
+        }
+    }
+    wait_read(&mut sender, &program.path);
+    scene.wait_acked();
+    let records = scene.json(&archive(&scene));
+    let numbers: Vec<_> = records.iter().map(|record| record["value"][0].clone()).collect();
+    assert_eq!(numbers, (0..60).map(serde_json::Value::from).collect::<Vec<_>>());
+    assert!(
+        sender.words().contains("connected to either://localhost"),
+        "{}",
+        sender.words()
+    );
+    for mut role in [sender, receiver] {
+        role.terminate();
+        role.succeed();
+    }
+}
+
+#[test]
 fn a_local_of_the_original_s_command_line_archives_where_it_is_started() {
     let scene = Scene::new();
     let here = scene.path("here");

@@ -104,6 +104,17 @@ impl ClassicReceiver {
         }
     }
 
+    /// Starts one at `address`, which nobody else listens at any more.
+    pub(crate) fn start_at(scene: &Scene, name: &str, address: &str) -> Self {
+        let directory = scene.path(name);
+        let (process, address) = Self::listening(scene, address, &directory, &[]);
+        Self {
+            process,
+            address,
+            directory,
+        }
+    }
+
     /// Ends it, if it did not end by itself, and starts it again where it was.
     pub(crate) fn start_again(&mut self, scene: &Scene, more: &[&str]) {
         self.process.kill();

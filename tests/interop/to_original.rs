@@ -472,3 +472,76 @@ fn without_recovery_an_original_gets_the_backlog_of_the_living_first_and_that_of
     assert_eq!(numbers("dies"), (0..u64::try_from(next).unwrap()).collect::<Vec<_>>());
     assert_eq!(accepted(&receiver).1, 0);
 }
+
+#[test]
+fn a_receiver_that_may_be_either_kind_is_asked_and_may_be_replaced_by_the_other() {
+    if !can_play() {
+        return;
+    }
+    let scene = Scene::new();
+    let mut ours = scene.receiver("receiver");
+    let destination = format!("either://{}", ours.address);
+    let mut sender = scene.sender_with(&[GROUP], &[&destination], &["--batch-time", "5ms"]);
+    let mut producer = Producer::new(&scene, "one");
+    producer.log(&scene, 20, 300);
+    scene.wait_acked();
+    ours.kill();
+
+    let mut original = ClassicReceiver::start_at(&scene, "original", &ours.address);
+    producer.log(&scene, 20, 300);
+    scene.wait_acked();
+    // It gets all that the spool still has, and never a word that no original sender says.
+    assert_eq!(assert_numbered(&original, &[&producer]), 0);
+    let connections = original.connections();
+    assert!(
+        connections.iter().all(|lines| lines[0]["group"] == json!(GROUP)),
+        "{connections:?}"
+    );
+    assert_eq!(connections[0].len(), 1, "it was asked first, and told nothing");
+    assert_eq!(connections.len(), 2);
+    original.kill();
+
+    ours.start(&scene);
+    producer.log(&scene, 20, 300);
+    let came = |scene: &Scene| {
+        let records = scene.json(&ours.archive);
+        arrived(records.iter().map(|record| &record["value"]))
+    };
+    wait_until("all is in our archive", || came(&scene)["one"].len() == 60);
+    assert_eq!(came(&scene)["one"], (0..60).collect::<Vec<u64>>(), "each once");
+    scene.wait_acked();
+    sender.terminate();
+    sender.succeed();
+}
+
+#[test]
+fn an_original_receiver_that_was_asked_gets_everything_when_both_sides_are_killed() {
+    if !can_play() {
+        return;
+    }
+    let scene = Scene::new();
+    let mut receiver = ClassicReceiver::start_new(&scene, "received", &[]);
+    let destination = format!("either://{}", receiver.address);
+    let start = || {
+        scene.sender_with(
+            &[GROUP],
+            &[&destination],
+            &["--batch-time", "5ms", "--batch-size", "4KiB"],
+        )
+    };
+    let mut sender = start();
+    let mut producer = Producer::new(&scene, "one");
+    for round in 0..4 {
+        producer.log(&scene, 40, 300);
+        if round % 2 == 0 {
+            sender.kill();
+            sender = start();
+        } else {
+            receiver.start_again(&scene, &[]);
+        }
+    }
+    scene.wait_acked();
+    assert_numbered(&receiver, &[&producer]);
+    sender.terminate();
+    sender.succeed();
+}

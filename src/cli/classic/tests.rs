@@ -63,7 +63,7 @@ fn shipping_has_the_original_s_times_sizes_and_places() {
     assert_eq!(
         translated("-g web db -p 1s 1MB old:10101 new:7070"),
         Ok((
-            "batchsend --batch-time 1s --batch-size 1000000 --to hobbes://old:10101 --to hobbes://new:7070 \
+            "batchsend --batch-time 1s --batch-size 1000000 --to either://old:10101 --to either://new:7070 \
              --group web --group db --dir /here/$GROUP/data --store-dir /var/tmp"
                 .to_owned(),
             vec![]
@@ -72,7 +72,7 @@ fn shipping_has_the_original_s_times_sizes_and_places() {
     let (line, notes) = translated("-p 500 10MB a:1 -g web -d /spool/$DATE/$GROUP -m store --no-recovery -z").unwrap();
     assert_eq!(
         line,
-        "batchsend --batch-time 500us --batch-size 8388608 --to hobbes://a:1 --no-recovery --group web \
+        "batchsend --batch-time 500us --batch-size 8388608 --to either://a:1 --no-recovery --group web \
          --dir /spool/$GROUP --store-dir /here/store"
     );
     assert_eq!(notes.len(), 3, "{notes:?}");

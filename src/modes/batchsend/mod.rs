@@ -8,6 +8,7 @@ pub mod cursor;
 mod inherit;
 pub mod older;
 mod opening;
+pub mod peer;
 mod routes;
 pub mod shipper;
 mod spooled;
@@ -35,6 +36,7 @@ use hog_ring::ShmGroup;
 use hogstat::{RegionState, Role};
 use inherit::{Awaited, note_recovered};
 use opening::{OpenedGroup, open_group};
+use peer::Peer;
 use routes::Routes;
 use shipper::Call;
 use std::path::{Path, PathBuf};
@@ -339,14 +341,14 @@ fn start_group(
     };
     for (destination, plan) in routes.all() {
         let title = format!("ship {name} to {destination}");
-        if classic::address_of(&destination).is_some() {
-            let job = Job::new(&title, stop, move |post| plan.ship_to_original(post));
-            supervisor.start(job)?;
-            continue;
-        }
         let call = Arc::<Call>::default();
         let to_hang_up = Arc::clone(&call);
-        let job = Job::new(&title, stop, move |post| plan.route(post, &call).run());
+        let whom = peer::of(&destination);
+        let job = Job::new(&title, stop, move |post| match whom {
+            Peer::Ours => plan.route(post, &call).run(),
+            Peer::Original => plan.ship_to_original(post).map(|_| ()),
+            Peer::Either => peer::ship_to_either(&plan, post, &call),
+        });
         supervisor.start(job.on_relieved(move || to_hang_up.hang_up()))?;
     }
     Ok(Group {

@@ -58,7 +58,7 @@ impl Plan {
     }
 
     /// The same for a receiver of the original, until `post` ends it.
-    pub(super) fn ship_to_original(&self, post: &Post) -> Result<(), String> {
+    pub(super) fn ship_to_original(&self, post: &Post) -> Result<classic::Went, String> {
         classic::run(&self.legs, &self.recorder, post)
     }
 }

@@ -16,6 +16,8 @@ use crate::formats::wire::{self, Held, Hello, Refuse};
 use crate::ids::StreamId;
 use crate::limits::{POSITION_MAX, WELCOME_MAX, WELCOME_STREAMS_MAX};
 use crate::modes::batchsend::Refused;
+use crate::modes::batchsend::classic::{self, Broken};
+use crate::modes::batchsend::peer::{self, Peer};
 use crate::modes::recorder::Recorder;
 use crate::modes::stop::Stop;
 use crate::os::clock;
@@ -89,6 +91,20 @@ pub enum Ended {
     /// Something of an older spool was taken up.
     #[error("an older spool has more for it")]
     OlderFirst,
+    /// It was asked, and is a receiver of the original.
+    #[error("it is a receiver of the original")]
+    Original,
+}
+
+impl From<Broken> for Ended {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Connect(error) => Self::Connect(error),
+            Broken::Io(error) => Self::Io(error),
+            Broken::Net(error) => Self::Net(error),
+            other => Self::Protocol(other.to_string()),
+        }
+    }
 }
 
 /// What the receiver says.
@@ -148,6 +164,8 @@ pub struct Shipper {
     /// Told when the receiver refuses this sender for good.
     on_fatal: Sender<Refused>,
     was_refused: AtomicBool,
+    /// The destination may be either kind, and was found to be a receiver of the original.
+    met_an_original: AtomicBool,
     /// What is called a receiver here broke the rules of the protocol, and has acknowledged nothing since.
     breaks_rules: AtomicBool,
     /// With which what this does counts.
@@ -164,6 +182,11 @@ pub struct Call {
 impl Call {
     fn begin(&self, stream: TcpStream) {
         *self.stream.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
+    }
+
+    /// Lets go of it.
+    fn end(&self) {
+        *self.stream.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Ends it, whoever is in the middle of what.
@@ -195,6 +218,7 @@ impl Shipper {
             stop,
             on_fatal,
             was_refused: AtomicBool::new(false),
+            met_an_original: AtomicBool::new(false),
             breaks_rules: AtomicBool::new(false),
             pass: Pass::default(),
             call: Arc::default(),
@@ -249,6 +273,10 @@ impl Shipper {
             }
             let ended = match ended {
                 Ok(()) | Err(Ended::OlderFirst) => break,
+                Err(Ended::Original) => {
+                    self.met_an_original.store(true, Ordering::Relaxed); // for this thread
+                    break;
+                }
                 Err(ended) => ended,
             };
             // What welcomes us and then breaks the rules, again and again, is reported once.
@@ -306,13 +334,21 @@ impl Shipper {
 
     /// Says through `welcomed` whether the receiver took it, and through `progress` whether anything was acknowledged.
     fn connect_and_ship(&self, welcomed: &mut bool, progress: &mut bool) -> Result<(), Ended> {
-        let stream = net::connect(&self.options.destination).map_err(Ended::Connect)?;
+        let stream = net::connect(peer::address_of(&self.options.destination)).map_err(Ended::Connect)?;
         net::prepare(&stream)?;
         // Whoever was relieved meanwhile gets no further: its successor is to be served.
         let handle = stream.try_clone()?;
         self.pass
             .act(|| self.call.begin(handle))
             .map_err(|_| NetError::Stopped)?;
+        if peer::of(&self.options.destination) == Peer::Either
+            && classic::ask(&stream, &self.options.group, &self.stop)? == Peer::Original
+        {
+            // Some originals wait for ever, and busily, on a connection that ends in order.
+            let _ = net::end_by_reset(&stream, true); // it may be gone already
+            self.call.end();
+            return Err(Ended::Original);
+        }
         let hello = self.next_hello().encode();
         net::send_frame(&stream, &FrameHeader::plain(Kind::Hello, &hello), &hello)?;
         let (mut reader, heard) = (FrameReader::new(stream.try_clone()?), stream.try_clone()?);

@@ -1,6 +1,6 @@
 //! One spool on its way to an original receiver: walks its frames, fills the lanes of its streams, and delivers what is due.
 
-use super::address_of;
+use super::Went;
 use super::lane::{Lane, Segment};
 use super::link::{Broken, Link};
 use super::note::Note;
@@ -132,13 +132,16 @@ impl Leg {
         }
     }
 
-    /// One turn: sends what is due, or waits until something may be, `look` at most. After a failure it waits a while.
-    pub(super) fn go_on(&mut self, look: Duration) {
+    /// One turn: sends what is due, or waits until something may be, `look` at most. After a failure it waits a while. Nothing more is to be done here once
+    /// the receiver speaks our protocol.
+    pub(super) fn go_on(&mut self, look: Duration) -> Went {
         match self.turn() {
             Ok(true) => {}
             Ok(false) => self.wait(look),
+            Err(Broken::SpeaksOurs) => return Went::SpeaksOurs,
             Err(broken) => self.fail(&broken),
         }
+        Went::Over
     }
 
     fn fail(&mut self, broken: &Broken) {
@@ -376,8 +379,7 @@ impl Leg {
             self.links.remove(0);
         }
         let ShipperOptions { group, destination, .. } = &self.options;
-        let address = address_of(destination).unwrap_or(destination);
-        Link::connect(address, group, &segment.init, &self.stop)
+        Link::connect(destination, group, &segment.init, &self.stop)
     }
 
     /// An original that accepts connections and nothing else is no receiver yet.

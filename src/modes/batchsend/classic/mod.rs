@@ -1,4 +1,4 @@
-//! Shipping to a receiver of the original system: `--to hobbes://HOST:PORT`.
+//! Shipping to a receiver of the original system: `--to hobbes://HOST:PORT`, or `--to either://HOST:PORT` ([`super::peer`]) where that is one.
 //!
 //! Its protocol has no positions, and its receiver cannot say what it has. So the spool remembers what it answered for ([`note`]), and what is
 //! in doubt after a kill is sent again as the very same bytes, which that receiver stores a second time if it had them: its
@@ -25,13 +25,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use tracing::info;
 
-/// What the destinations begin with that are such receivers.
-pub const SCHEME: &str = "hobbes://";
+pub(super) use link::{Broken, ask};
 
-/// `HOST:PORT` of such a destination; `None` for one of ours.
-#[must_use]
-pub fn address_of(destination: &str) -> Option<&str> {
-    destination.strip_prefix(SCHEME)
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Went {
+    /// All is brought, or it is time to stop.
+    Over,
+    /// The receiver was asked, and speaks our protocol.
+    SpeaksOurs,
 }
 
 /// How often a route looks whether there is something to do on its last leg, when nobody rings.
@@ -41,7 +43,11 @@ const LOOK: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// When what is on its way cannot be read from the disk.
-pub(super) fn run(legs: &[(ShipperOptions, Arc<SpoolIndex>)], recorder: &Recorder, post: &Post) -> Result<(), String> {
+pub(super) fn run(
+    legs: &[(ShipperOptions, Arc<SpoolIndex>)],
+    recorder: &Recorder,
+    post: &Post,
+) -> Result<Went, String> {
     let mut opened: Vec<Option<Leg>> = legs.iter().map(|_| None).collect();
     while !post.stop.is_set() {
         let is_done = |(options, index): &(ShipperOptions, Arc<SpoolIndex>)| {
@@ -68,8 +74,10 @@ pub(super) fn run(legs: &[(ShipperOptions, Arc<SpoolIndex>)], recorder: &Recorde
             opened[next] = Some(leg);
         }
         // What older spools did meanwhile is known to them; what comes of it, to this one.
-        if let Some(leg) = &mut opened[next] {
-            leg.go_on(LOOK);
+        if let Some(leg) = &mut opened[next]
+            && leg.go_on(LOOK) == Went::SpeaksOurs
+        {
+            return Ok(Went::SpeaksOurs);
         }
     }
     if let Some((options, _)) = legs.last()
@@ -77,5 +85,5 @@ pub(super) fn run(legs: &[(ShipperOptions, Arc<SpoolIndex>)], recorder: &Recorde
     {
         recorder.sender_state(&options.group, &options.destination, SenderStatus::Closed);
     }
-    Ok(())
+    Ok(Went::Over)
 }

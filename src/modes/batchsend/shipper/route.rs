@@ -36,6 +36,12 @@ impl Route {
         self.legs.iter().find(|leg| !leg.is_done())
     }
 
+    /// Whether the destination may be either kind of receiver, and was found to be one of the original: what is left is to be brought in its way.
+    #[must_use]
+    pub fn met_an_original(&self) -> bool {
+        self.legs.iter().any(|leg| leg.met_an_original.load(Ordering::Relaxed))
+    }
+
     /// Ships leg after leg until all is done or it is time to stop. When streams of a leg that was done are taken up, it is gone back to.
     ///
     /// # Errors
@@ -48,6 +54,9 @@ impl Route {
                 info!("group {group}: what earlier runs left in {directory} goes to {destination} first");
             }
             leg.run()?;
+            if self.met_an_original() {
+                return Ok(());
+            }
             if leg.stop.is_set() || leg.was_refused.load(Ordering::Relaxed) {
                 break;
             }
