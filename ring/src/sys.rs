@@ -57,6 +57,30 @@ pub(crate) fn is_locked_elsewhere(file: impl AsFd) -> io::Result<bool> {
     Ok(c_int::from(lock.l_type) != libc::F_UNLCK)
 }
 
+/// Which signal a broken lease sends. Not every C library's header has it; it is the same on all that Linux runs on but MIPS, PA-RISC and Alpha.
+const F_SETSIG: c_int = 10;
+
+/// Whether anybody else has `file` open or mapped, through an open file description other than this one. Only for its owner, or who may lease files of others.
+///
+/// The kernel gives a lease for writing only to who is alone with a file. It is given back at once. Who opens the file in between has us sent a signal, by default
+/// SIGIO, which would end this process: so it is one that nobody heeds.
+pub(crate) fn is_open_elsewhere(file: impl AsFd) -> io::Result<bool> {
+    let descriptor = file.as_fd().as_raw_fd();
+    let fcntl = |command: c_int, argument: c_int| {
+        // SAFETY: the descriptor is open for as long as `file` is borrowed, and these commands take an integer.
+        match unsafe { libc::fcntl(descriptor, command, argument) } {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        }
+    };
+    fcntl(F_SETSIG, libc::SIGURG)?;
+    match fcntl(libc::F_SETLEASE, libc::F_WRLCK) {
+        Ok(()) => fcntl(libc::F_SETLEASE, libc::F_UNLCK).map(|()| false),
+        Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
 /// Process and user at the other end of a socket of this host, as they were when it was connected. The process is 0 if it is not in this pid namespace:
 /// a value that rustix's type for it does not have.
 pub(crate) fn peer_of(socket: impl AsFd) -> io::Result<(u32, u32)> {

@@ -258,12 +258,15 @@ impl Intake<'_> {
             }
         };
         for name in names {
-            if self.taking.contains(&name.inode) || self.is_left(&name) {
+            if self.taking.contains(&name.inode) {
                 continue;
             }
             match links::open(self.group.directory(), &name) {
+                Ok(queue) if self.is_left(&name, &queue) => {}
                 Ok(queue) if self.rests(&name, &queue) => {}
                 Ok(queue) => self.admit(name, queue),
+                // A worker that is relieved looks whether it is alone with it.
+                Err(error) if error.is_for_now() => {}
                 Err(error) => self.refuse(&name, &chain(&error)),
             }
         }
@@ -275,15 +278,15 @@ impl Intake<'_> {
 
     /// Whether a queue was put to rest, and nothing came since.
     fn rests(&self, name: &QueueName, queue: &Queue) -> bool {
-        let is_over = || Life::of(name.seen).is_ok_and(|mut life| life.look());
+        let is_over = || Life::of(name.seen).is_ok_and(|mut life| life.look(queue));
         queue.indices().is_ok_and(|(ri, wi)| ri == wi)
             && !links::has_more(self.group.directory(), name)
             && !producer::is_thread_visible(name)
             && !is_over()
     }
 
-    fn is_left(&self, name: &QueueName) -> bool {
-        self.around.orphans == Orphans::Leave && Life::of(name.seen).is_ok_and(|mut life| life.look())
+    fn is_left(&self, name: &QueueName, queue: &Queue) -> bool {
+        self.around.orphans == Orphans::Leave && Life::of(name.seen).is_ok_and(|mut life| life.look(queue))
     }
 
     /// A client says that it has a queue.
@@ -311,7 +314,11 @@ impl Intake<'_> {
         if self.taking.contains(&inode) || self.refused.contains(&inode) {
             return;
         }
-        let Some(seen) = producer::identify(claimed, peer) else {
+        let Some(seen) = queue
+            .user()
+            .ok()
+            .and_then(|owner| producer::identify(claimed, peer, owner))
+        else {
             self.door.tell("impostor", || {
                 format!(
                     "process {} claims to be process {}, and is not believed",

@@ -139,6 +139,12 @@ impl Queue {
         self.file.metadata().map(|metadata| metadata.uid())
     }
 
+    /// Whether anybody but this has the queue open or mapped. Where the kernel does not say: no.
+    #[must_use]
+    pub fn is_open_elsewhere(&self) -> bool {
+        sys::is_open_elsewhere(&self.file).unwrap_or(false)
+    }
+
     /// The file, to make a link of.
     #[must_use]
     pub fn file(&self) -> &File {

@@ -26,6 +26,13 @@ pub(super) enum LinkError {
     Io { path: PathBuf, source: io::Error },
 }
 
+impl LinkError {
+    /// Whether it is otherwise a moment later.
+    pub(super) fn is_for_now(&self) -> bool {
+        matches!(self, Self::Queue(OpenQueueError::Io { source, .. }) if source.kind() == io::ErrorKind::WouldBlock)
+    }
+}
+
 /// The links in a directory.
 pub(super) fn list(directory: &Path) -> io::Result<Vec<QueueName>> {
     let mut names = Vec::new();

@@ -4,28 +4,33 @@
 //! of its own, in which it is called so; or one that got its connection from another process of the same user by a fork. Nobody else is believed: who
 //! could claim to be a stranger's process could have its queue taken for that of a dead one.
 //!
-//! Death is that of the process, by its pidfd, never the end of a connection. One that cannot be seen from here counts as living. Whether a thread has ended is
+//! Death is that of the process, by its pidfd, never the end of a connection, and of all that it forked: a daemon logs on through the queue of the process that
+//! started it. Who has a queue mapped can write into it, so the kernel is asked whether anybody has. One that cannot be seen from here counts as living. Whether a thread has ended is
 //! less sure, and decides about nothing but how much is kept ready for it.
 
 use super::door::Peer;
 use super::names::{Claimed, QueueName, Seen};
 use hog_ring::ProcessWatch;
+use hog_ring::v2::Queue;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-/// The process of a client that claims to be `claimed`. `None`: it is another one.
-pub(super) fn identify(claimed: Claimed, peer: Peer) -> Option<Seen> {
+/// The process of a client that claims to be `claimed`, whose queue is `owner`'s. `None`: it is another one.
+pub(super) fn identify(claimed: Claimed, peer: Peer, owner: u32) -> Option<Seen> {
     let pid = if peer.pid == 0 {
         // It connected from outside of our pid namespace.
         return Some(Seen { pid: 0, start_time: 0 });
     } else if peer.pid == claimed.pid || innermost_pid(peer.pid) == Some(claimed.pid) {
         peer.pid
-    } else if user_of(claimed.pid) == Some(peer.user) {
-        claimed.pid
     } else {
-        return None;
+        match user_of(claimed.pid) {
+            Some(user) if user == peer.user => claimed.pid,
+            // It had the queue from a process that has ended, by a fork.
+            None if owner == peer.user => peer.pid,
+            _ => return None,
+        }
     };
     // Where there is none it has ended already, or /proc hides it from us.
     let start_time = hog_ring::process_start_time(pid).unwrap_or(0);
@@ -74,8 +79,10 @@ impl Life {
     }
 
     /// Looks whether it is over. What was published before this is visible to whoever looks afterwards.
-    pub(super) fn look(&mut self) -> bool {
-        self.is_over = self.is_over || self.watch.as_ref().is_some_and(ProcessWatch::has_ended);
+    pub(super) fn look(&mut self, queue: &Queue) -> bool {
+        let has_ended = || self.watch.as_ref().is_some_and(ProcessWatch::has_ended);
+        // In this order: who had it from a dead process by a fork has it by now.
+        self.is_over = self.is_over || (has_ended() && !queue.is_open_elsewhere());
         self.is_over
     }
 }
@@ -83,6 +90,8 @@ impl Life {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hog_ring::v2::WaitPolicy;
+    use hog_ring::v2::producer::Producer;
 
     fn claims(pid: u32) -> Claimed {
         Claimed { pid, tid: pid }
@@ -92,26 +101,42 @@ mod tests {
     fn a_client_is_believed_to_be_itself_or_a_process_of_its_user_and_nobody_else() {
         let (me, user) = (std::process::id(), fs::metadata("/proc/self").unwrap().uid());
         let peer = Peer { pid: me, user };
-        let seen = identify(claims(me), peer).unwrap();
+        let seen = identify(claims(me), peer, user).unwrap();
         assert_eq!((seen.pid, seen.start_time > 0), (me, true));
         let stranger = Peer {
             pid: 1,
             user: user.wrapping_add(1),
         };
         if innermost_pid(1) != Some(me) {
-            assert_eq!(identify(claims(me), stranger), None);
+            assert_eq!(identify(claims(me), stranger, user), None);
         }
         let child = Peer { pid: 4_194_303, user };
-        assert_eq!(identify(claims(me), child).map(|seen| seen.pid), Some(me));
+        assert_eq!(identify(claims(me), child, user).map(|seen| seen.pid), Some(me));
         let outside = Peer { pid: 0, user };
-        assert_eq!(identify(claims(me), outside).map(|seen| seen.pid), Some(0));
+        assert_eq!(identify(claims(me), outside, user).map(|seen| seen.pid), Some(0));
+        let gone = claims(1 << 22);
+        assert_eq!(identify(gone, peer, user).map(|seen| seen.pid), Some(me));
+        assert_eq!(
+            identify(gone, peer, user.wrapping_add(1)),
+            None,
+            "it is another's queue"
+        );
     }
 
     #[test]
     fn a_life_ends_with_its_process_and_one_that_cannot_be_seen_never_does() {
         let pid = std::process::id();
         let start_time = hog_ring::process_start_time(pid).unwrap();
-        let look = |pid, start_time| Life::of(Seen { pid, start_time }).unwrap().look();
+        let shm = tempfile::Builder::new()
+            .prefix("hog-test-")
+            .tempdir_in("/dev/shm")
+            .unwrap();
+        let path = shm.path().join("g.1.1");
+        let producer = Producer::create(&path, b"", 4, WaitPolicy::Futex, true).unwrap();
+        let queue = Queue::open(&path).unwrap();
+        let look = |pid, start_time| Life::of(Seen { pid, start_time }).unwrap().look(&queue);
+        assert!(!look(1 << 22, 0), "somebody has its queue");
+        drop(producer);
         assert!(!look(pid, start_time));
         assert!(look(pid, start_time + 1), "its pid was given out again");
         assert!(!look(pid, 0), "whose start is hidden lives as long as its pid");

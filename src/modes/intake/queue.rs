@@ -228,7 +228,7 @@ impl QueueIntake {
     /// Does what can be done now, and not too much of it.
     pub(super) fn turn(&mut self, looks_at_life: bool) -> Result<Turn, Quarantine> {
         // In this order: what a dead producer published is visible now.
-        let is_dead = looks_at_life && self.life.look();
+        let is_dead = looks_at_life && self.life.look(&self.queue);
         let mut pages = 0;
         let nothing = |pages| if pages > 0 { Turn::Took } else { Turn::Nothing };
         while pages < PAGES_AT_ONCE {
