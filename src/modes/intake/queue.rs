@@ -54,7 +54,7 @@ pub(super) enum Quarantine {
     Records(#[from] RecordsError),
     #[error("a transaction of more than {} pages", PAGES_MAX)]
     TooLong,
-    #[error("a transaction that takes {found} bytes in a ring, where {RUN_MAX} is the most")]
+    #[error("a transaction that takes {found} bytes in a ring or more, where {RUN_MAX} is the most")]
     TooLongInRing { found: u64 },
     #[error("its stash is damaged")]
     Stash,
@@ -333,15 +333,16 @@ impl QueueIntake {
             self.records.push((record.place, offset..offset + record.payload.len()));
             offset += record.payload.len();
             bytes += padded(TIMED_HEADER + record.payload.len()) as u64;
+            // At once: records without a payload are four bytes there, and many more here.
+            if bytes > RUN_MAX as u64 {
+                return Err(Quarantine::TooLongInRing { found: bytes });
+            }
             if !self.is_defined.get(record.place).copied().unwrap_or(true) {
                 definitions += limits::DEFINITION_MAX as u64;
             }
         }
         if self.records.is_empty() {
             return self.commit_state(progress);
-        }
-        if bytes > RUN_MAX as u64 {
-            return Err(Quarantine::TooLongInRing { found: bytes });
         }
         let capacity = self.writer.capacity();
         let fragments = bytes / limits::fragment_max(capacity) as u64 + 1;
