@@ -56,7 +56,7 @@ complete -c hog -n "__fish_hog_using_subcommand engine" -s V -l version -d 'Prin
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -s g -l group -d 'A group to drain; may be repeated' -r
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l to -d 'A destination; may be repeated' -r
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -s d -l dir -d 'Directory of the spools' -r
-complete -c hog -n "__fish_hog_using_subcommand batchsend" -s m -l store-dir -d 'Directory of hogstat.db, and of the sockets where programs of the original register' -r -F
+complete -c hog -n "__fish_hog_using_subcommand batchsend" -s m -l store-dir -d 'Directory of hogstat.db, and of the sockets of the original\'s programs' -r -F
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l batch-time -d 'How long a record may wait for others to leave with' -r
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l batch-size -d 'How many bytes make a batch leave at once' -r
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l compress -d 'Compression of what is shipped: zstd:LEVEL, lz4 or none' -r
@@ -92,7 +92,7 @@ complete -c hog -n "__fish_hog_using_subcommand batchrecv" -s h -l help -d 'Prin
 complete -c hog -n "__fish_hog_using_subcommand batchrecv" -s V -l version -d 'Print version'
 complete -c hog -n "__fish_hog_using_subcommand local" -s g -l group -d 'A group to drain; may be repeated' -r
 complete -c hog -n "__fish_hog_using_subcommand local" -s d -l dir -d 'Where archives lie, with $GROUP and $DATE in it' -r
-complete -c hog -n "__fish_hog_using_subcommand local" -s m -l store-dir -d 'Directory of hogstat.db, and of the sockets where programs of the original register' -r -F
+complete -c hog -n "__fish_hog_using_subcommand local" -s m -l store-dir -d 'Directory of hogstat.db, and of the sockets of the original\'s programs' -r -F
 complete -c hog -n "__fish_hog_using_subcommand local" -l sync -d 'How often the archive is synced to disk' -r
 complete -c hog -n "__fish_hog_using_subcommand local" -l socket-dir -d 'Where programs of the original register, if not in the store' -r -F
 complete -c hog -n "__fish_hog_using_subcommand local" -l shm-dir -d 'Where rings are; it must be tmpfs' -r -F

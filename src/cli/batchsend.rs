@@ -55,7 +55,7 @@ pub(super) struct BatchsendArgs {
     /// The default, /var/lib/hog/spool, is on disk, where the backlog of a receiver that is down has room and outlives a reboot.
     #[arg(short, long, value_name = "SPOOL")]
     dir: Option<String>,
-    /// Directory of hogstat.db, and of the sockets where programs of the original register
+    /// Directory of hogstat.db, and of the sockets of the original's programs
     ///
     /// Nothing in it is on the way of a record: it says which ring, spool and destination belong to whom, and what went wrong. One process has it at a time.
     ///

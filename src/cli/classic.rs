@@ -32,7 +32,7 @@ pub(super) struct ClassicArgs {
     /// The groups to drain
     #[arg(short = 'g', value_name = "GROUP", num_args = 1.., required_unless_present = "port")]
     groups: Vec<String>,
-    /// Ship them to HOST:PORT..., at the latest TIME after a record or once there are SIZE bytes
+    /// Ship them to HOST:PORT..., each TIME or once there are SIZE bytes
     ///
     /// TIME is a number with us, ms, s, m, h or d, and without any of them of microseconds. SIZE is as 10MB; a batch has at most 8MiB.
     #[arg(short = 'p', value_names = ["TIME", "SIZE", "HOST:PORT"], num_args = 3.., conflicts_with = "port")]

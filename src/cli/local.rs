@@ -24,7 +24,7 @@ pub(super) struct LocalArgs {
     /// The default, /var/lib/hog/archive/$GROUP/$DATE, is that of batchrecv: either can go on where the other stopped.
     #[arg(short, long, value_name = "DIR", value_parser = ArchivePattern::new)]
     dir: Option<ArchivePattern>,
-    /// Directory of hogstat.db, and of the sockets where programs of the original register
+    /// Directory of hogstat.db, and of the sockets of the original's programs
     ///
     /// Nothing in it is on the way of a record: it says which rings were drained, and what went wrong. One process has it at a time.
     ///
