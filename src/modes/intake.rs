@@ -34,7 +34,7 @@ use hog_ring::v2::{OpenQueueError, Queue};
 use hog_ring::{Group, GroupOptions};
 use names::{QueueName, Seen};
 use producer::Life;
-use queue::{QueueIntake, Turn};
+use queue::{Quarantine, QueueIntake, Turn};
 use registration::Registration;
 use statements::KnownStatements;
 use std::collections::{HashMap, HashSet};
@@ -366,12 +366,19 @@ impl Intake<'_> {
                 self.taking.insert(name.inode);
                 self.queues.push(queue);
             }
-            Err(error) if error.may_pass() => {
-                let words = chain(&error);
-                self.door
-                    .tell("later", || format!("queue {}: {words}; it is tried again", name.ring()));
-            }
-            Err(error) => self.refuse(&name, &chain(&error)),
+            Err(error) => self.give_up(&name, &error),
+        }
+    }
+
+    /// Says that a queue is not taken in now, and, if that is not to pass, never will be.
+    fn give_up(&mut self, name: &QueueName, error: &Quarantine) {
+        let words = chain(error);
+        if error.may_pass() {
+            // The next look at the links takes it up again, from what its ring says.
+            self.door
+                .tell("later", || format!("queue {}: {words}; it is tried again", name.ring()));
+        } else {
+            self.refuse(name, &words);
         }
     }
 
@@ -429,7 +436,7 @@ impl Intake<'_> {
                 }
                 Err(error) => {
                     drop(self.leave(at));
-                    self.refuse(&name, &chain(&error));
+                    self.give_up(&name, &error);
                 }
             }
         }

@@ -92,20 +92,30 @@ pub(super) fn remove_all(directory: &Path, name: &QueueName, original: &Path, qu
 fn remove_original(directory: &Path, name: &QueueName, original: &Path, queue: &Queue) -> io::Result<()> {
     let ours = queue.inode()?;
     let is_ours = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| (found.dev(), found.ino()) == ours);
+    let aside = directory.join(format!("{}.gone", name.ring()));
+    // Whoever moved it was killed before the next look.
+    settle_moved(&aside, original, is_ours(&aside))?;
     if !is_ours(original) {
         return Ok(());
     }
-    let aside = directory.join(format!("{}.gone", name.ring()));
     match fs::rename(original, &aside) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         // Of somebody else's file in a directory like /tmp the name is theirs to remove.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
         moved => moved?,
     }
-    if is_ours(&aside) {
-        return fs::remove_file(&aside);
+    settle_moved(&aside, original, is_ours(&aside))
+}
+
+/// Removes what was moved away, or moves it back, if it is there: another one's name is theirs.
+fn settle_moved(aside: &Path, original: &Path, is_ours: bool) -> io::Result<()> {
+    if is_ours {
+        return fs::remove_file(aside);
     }
-    rustix::fs::renameat_with(CWD, &aside, CWD, original, RenameFlags::NOREPLACE).map_err(io::Error::from)
+    match rustix::fs::renameat_with(CWD, aside, CWD, original, RenameFlags::NOREPLACE) {
+        Err(Errno::NOENT) => Ok(()),
+        moved => moved.map_err(io::Error::from),
+    }
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {
@@ -168,6 +178,18 @@ mod tests {
         remove_all(&directory, &name, &original, &queue).unwrap();
         remove_all(&directory, &name, &original, &queue).unwrap();
         assert!(!original.exists());
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 0);
+        // Killed in the midst of that, when the name was moved away: that of its own queue, and that of another.
+        for is_ours in [true, false] {
+            let (queue, name) = make_queue(&original);
+            let _other = (!is_ours).then(|| make_queue(&original));
+            let moved = directory.join(format!("{}.gone", name.ring()));
+            fs::rename(&original, moved).unwrap();
+            remove_all(&directory, &name, &original, &queue).unwrap();
+            assert_eq!(original.exists(), !is_ours);
+            assert_eq!(fs::read_dir(&directory).unwrap().count(), 0);
+        }
+        fs::remove_file(&original).unwrap();
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 0);
         let (_, other) = make_queue(&original);
         fs::rename(&original, directory.join(name.link())).unwrap();

@@ -1,8 +1,8 @@
 //! One stream on its way to an original receiver: its records, as frames of the spool go by, become segments of whole
 //! transactions.
 //!
-//! What may be read again after a kill decides where a segment ends: it is never cut within a transaction, nor behind the first
-//! fragment of a record that is not whole. Everything before the cut is in the segment, or was passed over for good; what is
+//! What may be read again after a kill decides where a segment ends: it is never cut within a transaction of which it has records, nor behind the
+//! first fragment of a record that is not whole. Everything before the cut is in the segment, or was passed over for good; what is
 //! behind it can be had from the spool by reading on from there. So the bytes of a segment follow from its range and the spool alone, and
 //! a range that was sent before is made again, byte by byte the same.
 //!

@@ -150,14 +150,13 @@ fn say(stream: &TcpStream, bytes: &[u8], stop: &Stop, meanwhile: impl FnMut()) -
             move || stop.is_set()
         },
     };
+    // While it is about to answer it is not reset, which could end it by a signal.
+    net::end_by_reset(stream, false)?;
     line.send(bytes)?;
-    Ok(net::read_byte(stream, CLASSIC_ANSWER_MAX, &is_over)?)
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        self.stream.hang_up();
-    }
+    let answer = net::read_byte(stream, CLASSIC_ANSWER_MAX, &is_over)?;
+    // An original that reads takes an end in order for progress, and spins for ever. One of ours goes on with this connection.
+    net::end_by_reset(stream, answer == TAKEN)?;
+    Ok(answer)
 }
 
 fn sized(bytes: &[u8]) -> Vec<u8> {
@@ -176,4 +175,35 @@ fn gzip(raw: &[u8], comment: Option<&[u8]>) -> std::io::Result<Vec<u8>> {
     let mut member = header.write(Vec::new(), Compression::new(LEVEL));
     member.write_all(raw)?;
     member.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{ErrorKind, Read};
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_receiver_that_has_answered_hears_of_the_end_as_a_failure_and_not_as_an_end_in_order() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let destination = format!("hobbes://{}", listener.local_addr().unwrap());
+        let init: Arc<[u8]> = Arc::from(&b"init"[..]);
+        std::thread::scope(|threads| {
+            let original = threads.spawn(|| {
+                let (mut stream, _) = listener.accept().unwrap();
+                let sized = |stream: &mut TcpStream| {
+                    let mut len = [0; 8];
+                    stream.read_exact(&mut len).unwrap();
+                    let mut bytes = vec![0; usize::try_from(u64::from_le_bytes(len)).unwrap()];
+                    stream.read_exact(&mut bytes).unwrap();
+                };
+                sized(&mut stream);
+                sized(&mut stream);
+                stream.write_all(&[TAKEN]).unwrap();
+                stream.read(&mut [0]).map_err(|error| error.kind())
+            });
+            drop(Link::connect(&destination, "g", &init, &Stop::default()).unwrap());
+            assert_eq!(original.join().unwrap(), Err(ErrorKind::ConnectionReset));
+        });
+    }
 }
