@@ -21,6 +21,7 @@ mod producer;
 mod queue;
 mod registration;
 mod statements;
+mod unmet;
 
 use crate::exit::chain;
 use crate::ids::StreamId;
@@ -257,6 +258,7 @@ impl Intake<'_> {
                 return;
             }
         };
+        let links: HashSet<u64> = names.iter().map(|name| name.inode).collect();
         for name in names {
             if self.taking.contains(&name.inode) {
                 continue;
@@ -270,9 +272,51 @@ impl Intake<'_> {
                 Err(error) => self.refuse(&name, &chain(&error)),
             }
         }
+        if self.around.orphans == Orphans::TakeIn {
+            self.take_up_unmet(&links);
+        }
         if self.at_start.is_none() {
             let found = self.queues.iter().map(|queue| (queue.name.inode, None));
             self.at_start = Some(found.collect());
+        }
+    }
+
+    /// Takes up what dead programs left that nobody ever said anything of. What is left in `links` is not theirs.
+    fn take_up_unmet(&mut self, links: &HashSet<u64>) {
+        let place = &self.around.place;
+        let is_known =
+            |inode: u64| links.contains(&inode) || self.taking.contains(&inode) || self.refused.contains(&inode);
+        let unmet = match unmet::list(&place.shm_dir, &place.group, is_known) {
+            Ok(unmet) => unmet,
+            Err(error) => {
+                let words = format!("cannot look for queues of dead programs: {error}");
+                self.door.tell("unmet", || words);
+                return;
+            }
+        };
+        for unmet in unmet {
+            let directory = self.group.directory();
+            if unmet.is_drained() {
+                // Its program ended in order, or somebody else has what it held.
+                let removed = links::remove_all(directory, &unmet.name, &unmet.path, &unmet.queue);
+                if let Err(error) = removed {
+                    self.door.tell("undeleted", || {
+                        format!("{} cannot be deleted: {error}", unmet.path.display())
+                    });
+                }
+                continue;
+            }
+            if let Err(error) = links::make(directory, &unmet.name, &unmet.queue) {
+                self.door.tell("unlinked", || {
+                    format!("cannot keep the queue {} in sight: {error}", unmet.path.display())
+                });
+                continue;
+            }
+            let name = unmet.name;
+            self.admit(name, unmet.queue);
+            if self.refused.contains(&name.inode) {
+                let _ = links::remove(self.group.directory(), &name); // nothing of it was touched
+            }
         }
     }
 

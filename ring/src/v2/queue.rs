@@ -145,6 +145,12 @@ impl Queue {
         sys::is_open_elsewhere(&self.file).unwrap_or(false)
     }
 
+    /// Whether the kernel says that nobody but this has the queue open or mapped.
+    #[must_use]
+    pub fn is_nobody_elses(&self) -> bool {
+        sys::is_open_elsewhere(&self.file).is_ok_and(|is_elsewhere| !is_elsewhere)
+    }
+
     /// The file, to make a link of.
     #[must_use]
     pub fn file(&self) -> &File {

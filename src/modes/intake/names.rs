@@ -5,7 +5,7 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `v2-PID.TID-INODE.WATCHED.START.POLICY.queue` | a hard link to the queue; WATCHED and START are pid and start time (clock ticks since boot) of the producer as it is seen here, 0 for what is hidden; POLICY is `f` (waits in the kernel) or `s` (spins) |
+//! | `v2-PID.TID-INODE.WATCHED.START.POLICY.queue` | a hard link to the queue; WATCHED and START are pid and start time (clock ticks since boot) of the producer as it is seen here, 0 for what is hidden, START 1 for one that was dead when its queue was found; POLICY is `f` (waits in the kernel) or `s` (spins) |
 //! | `v2-PID.TID-INODE.ring` | the ring that its transactions go into |
 //! | `v2-PID.TID-INODE.stash` | the beginning of a transaction that does not fit the queue |
 //!
@@ -33,6 +33,18 @@ pub(super) struct Claimed {
 }
 
 impl Claimed {
+    /// Who made the queue of `group` that is called `name`. `None`: it is no name of one.
+    pub(super) fn of_name(name: &str, group: &str) -> Option<Claimed> {
+        let (pid, tid) = name.strip_prefix(group)?.strip_prefix('.')?.split_once('.')?;
+        let id = |text: &str| text.parse().ok().filter(|pid| is_pid(u64::from(*pid)));
+        let claimed = Claimed {
+            pid: id(pid)?,
+            tid: id(tid)?,
+        };
+        // Numbers may be written in other ways, which are not theirs.
+        (format!("{group}.{}.{}", claimed.pid, claimed.tid) == name).then_some(claimed)
+    }
+
     /// Where the producer has its queue.
     pub(super) fn path(self, shm_dir: &Path, group: &str) -> PathBuf {
         shm_dir.join(format!("{group}.{}.{}", self.pid, self.tid))
@@ -147,5 +159,17 @@ mod tests {
             name.claimed.path(Path::new("/dev/shm"), "web"),
             Path::new("/dev/shm/web.13.4194304")
         );
+        assert_eq!(Claimed::of_name("web.13.4194304", "web"), Some(name.claimed));
+        for other in [
+            "web.13",
+            "web.013.14",
+            "web.13.14.15",
+            "web.0.1",
+            "web.13.x",
+            "web2.13.14",
+            "hog",
+        ] {
+            assert_eq!(Claimed::of_name(other, "web"), None, "{other}");
+        }
     }
 }

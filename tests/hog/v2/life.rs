@@ -138,3 +138,29 @@ fn the_ring_of_a_queue_that_is_not_finished_is_not_given_up_by_force() {
     );
     assert!(!output.contains("given up"), "{output}");
 }
+
+#[test]
+fn what_a_program_left_that_never_registered_is_taken_in_once_it_is_dead_and_nobody_has_it() {
+    let scene = Scene::new();
+    let receiver = scene.receiver("receiver");
+    let mut program = Program::of_nobody(scene.shm_dir(), 7);
+    program.log(0, 5, "nobody listens");
+    let drained = Program::of_nobody(scene.shm_dir(), 8);
+    let run = |more: &[&str]| scene.sender_with(&[GROUP], &[&receiver.address], more).succeed();
+    // It is mapped here: whoever has it may read it, or log on.
+    run(&["--drain-and-exit"]);
+    assert!(program.path.exists() && drained.path.exists());
+    assert!(beside_rings(&scene).is_empty());
+    let paths = [program.path.clone(), drained.path.clone()];
+    drop((program, drained));
+    // A run without recovery leaves what is of the dead.
+    run(&["--drain-and-exit", "--no-recovery"]);
+    assert!(paths.iter().all(|path| path.exists()));
+    let mut sender = scene.sender(&[&receiver.address]);
+    wait_until("it is taken in, and deleted", || {
+        assert!(sender.is_running(), "{}", sender.words());
+        paths.iter().all(|path| !path.exists()) && beside_rings(&scene).is_empty()
+    });
+    scene.wait_acked();
+    assert_eq!(numbers(&scene, &receiver.archive), [(0..5).collect::<Vec<u64>>()]);
+}

@@ -91,6 +91,9 @@ pub(crate) fn register(stream: &mut UnixStream, command: u8, pid: u32, tid: u32)
     stream.write_all(&record).unwrap();
 }
 
+/// The highest number that a process can have, and that none has.
+const NOBODY: u32 = 1 << 22;
+
 /// A thread that logs, of this process.
 pub(crate) struct Program {
     pub(crate) producer: Producer,
@@ -112,6 +115,16 @@ impl Program {
         let path = queue_path(shm_dir, GROUP, std::process::id(), tid);
         Program {
             producer: Producer::create(&path, &metadata(), slots, policy, reliable).unwrap(),
+            path,
+            socket: None,
+        }
+    }
+
+    /// A thread of a process that is not there, and never registered.
+    pub(crate) fn of_nobody(shm_dir: &Path, tid: u32) -> Program {
+        let path = queue_path(shm_dir, GROUP, NOBODY, tid);
+        Program {
+            producer: Producer::create(&path, &metadata(), 11, WaitPolicy::Futex, true).unwrap(),
             path,
             socket: None,
         }
