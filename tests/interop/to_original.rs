@@ -266,7 +266,8 @@ fn a_sender_that_is_killed_at_any_moment_sends_only_what_was_in_doubt_again() {
         for producer in &mut producers {
             producer.log(&scene, 50, 200);
         }
-        wait_until("it has sent enough", || receiver.segments() >= wanted);
+        // All may have gone in fewer segments than that.
+        wait_until("it has sent enough", || receiver.segments() >= wanted || scene.acked());
         kills += usize::from(sender.kill());
         sender = start();
     }
