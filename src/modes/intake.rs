@@ -150,19 +150,7 @@ fn run(around: &Surroundings, post: &Post) -> Result<(), String> {
     let Some(group) = open_group(&around.place, &post.stop)? else {
         return Ok(());
     };
-    let door = Door::new(around.socket.clone(), &around.handed, &around.recorder);
-    let mut intake = Intake {
-        around,
-        group,
-        door: door.map_err(|error| format!("cannot look after the registration socket: {error}"))?,
-        queues: Vec::new(),
-        taking: HashSet::new(),
-        refused: HashSet::new(),
-        scan_due: Instant::now(),
-        lives_due: Instant::now(),
-        at_start: None,
-        rest_after: REST_AFTER,
-    };
+    let mut intake = Intake::new(around, group, REST_AFTER)?;
     let served = intake.serve(post);
     if post.pass.is_current() {
         intake.door.close();
@@ -212,7 +200,23 @@ struct Intake<'a> {
     rest_after: Duration,
 }
 
-impl Intake<'_> {
+impl<'a> Intake<'a> {
+    fn new(around: &'a Surroundings, group: Group, rest_after: Duration) -> Result<Self, String> {
+        let door = Door::new(around.socket.clone(), &around.handed, &around.recorder);
+        Ok(Self {
+            around,
+            group,
+            door: door.map_err(|error| format!("cannot look after the registration socket: {error}"))?,
+            queues: Vec::new(),
+            taking: HashSet::new(),
+            refused: HashSet::new(),
+            scan_due: Instant::now(),
+            lives_due: Instant::now(),
+            at_start: None,
+            rest_after,
+        })
+    }
+
     fn serve(&mut self, post: &Post) -> Result<(), String> {
         let mut sleep = SLEEP.0;
         let mut look_due = Instant::now();

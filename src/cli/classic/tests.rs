@@ -1,3 +1,5 @@
+//! Command lines of the original, and what becomes of them.
+
 use super::*;
 use clap::CommandFactory;
 

@@ -132,6 +132,15 @@ mod tests {
     use hog_ring::v2::WaitPolicy;
     use hog_ring::v2::producer::Producer;
 
+    /// With a directory for rings, and where a queue goes.
+    fn shared_memory() -> (tempfile::TempDir, PathBuf, PathBuf) {
+        let shm = tempfile::Builder::new().prefix("hog-test-").tempdir_in("/dev/shm");
+        let shm = shm.unwrap();
+        let (directory, original) = (shm.path().join("g"), shm.path().join("g.1.1"));
+        fs::create_dir(&directory).unwrap();
+        (shm, directory, original)
+    }
+
     fn make_queue(path: &Path) -> (Queue, QueueName) {
         Producer::create(path, b"", 4, WaitPolicy::Futex, true).unwrap();
         let queue = Queue::open(path).unwrap();
@@ -146,12 +155,7 @@ mod tests {
 
     #[test]
     fn a_link_keeps_a_queue_whose_name_was_given_to_another() {
-        let shm = tempfile::Builder::new()
-            .prefix("hog-test-")
-            .tempdir_in("/dev/shm")
-            .unwrap();
-        let (directory, original) = (shm.path().join("g"), shm.path().join("g.1.1"));
-        fs::create_dir(&directory).unwrap();
+        let (_shm, directory, original) = shared_memory();
         let (queue, name) = make_queue(&original);
         make(&directory, &name, &queue).unwrap();
         make(&directory, &name, &queue).unwrap();
@@ -167,12 +171,7 @@ mod tests {
 
     #[test]
     fn a_queue_that_is_over_leaves_nothing_and_a_wrong_link_is_refused() {
-        let shm = tempfile::Builder::new()
-            .prefix("hog-test-")
-            .tempdir_in("/dev/shm")
-            .unwrap();
-        let (directory, original) = (shm.path().join("g"), shm.path().join("g.1.1"));
-        fs::create_dir(&directory).unwrap();
+        let (_shm, directory, original) = shared_memory();
         let (queue, name) = make_queue(&original);
         make(&directory, &name, &queue).unwrap();
         remove_all(&directory, &name, &original, &queue).unwrap();

@@ -69,18 +69,8 @@ impl Play {
 
     fn intake(&self) -> Intake<'_> {
         let stop = Stop::default();
-        Intake {
-            around: &self.around,
-            group: open_group(&self.around.place, &stop).unwrap().unwrap(),
-            door: Door::new(self.around.socket.clone(), &self.around.handed, &self.around.recorder).unwrap(),
-            queues: Vec::new(),
-            taking: HashSet::new(),
-            refused: HashSet::new(),
-            scan_due: Instant::now(),
-            lives_due: Instant::now(),
-            at_start: None,
-            rest_after: Duration::ZERO,
-        }
+        let group = open_group(&self.around.place, &stop).unwrap().unwrap();
+        Intake::new(&self.around, group, Duration::ZERO).unwrap()
     }
 
     fn producer(&self, tid: u32) -> Producer {
