@@ -7,6 +7,7 @@
 //! A segment that is deleted while it is open is read to its end. One that came and was deleted between two looks, as a
 //! spool's may be, is passed over, and [`Visitor::deleted`] told.
 
+use crate::modes::archive_reader::progress::Progress;
 use crate::modes::archive_reader::segments::{self, Finder, LogKey, SegmentPath};
 use crate::modes::archive_reader::walk::{Depth, OpenSegment, Reading, Span};
 use crate::modes::archive_reader::{ReadError, Visitor};
@@ -41,7 +42,15 @@ impl<'v, V: Visitor> Follower<'v, V> {
     /// # Errors
     /// When there is no memory to decompress with.
     pub fn new(paths: &[PathBuf], visitor: &'v mut V, stop: &Stop) -> Result<Self, ReadError> {
-        let mut reading = Reading::new(Depth::Records, Span::Endless, visitor)?;
+        Self::from(paths, Progress::default(), visitor, stop)
+    }
+
+    /// The same, from where an earlier reading of these paths had come to.
+    ///
+    /// # Errors
+    /// When there is no memory to decompress with.
+    pub fn from(paths: &[PathBuf], progress: Progress, visitor: &'v mut V, stop: &Stop) -> Result<Self, ReadError> {
+        let mut reading = Reading::new(Depth::Records, Span::Endless, progress, visitor)?;
         reading.stop_with(stop);
         Ok(Self {
             paths: paths.to_owned(),
@@ -63,6 +72,7 @@ impl<'v, V: Visitor> Follower<'v, V> {
         let mut found = self.finder.find(&self.paths, &mut |fault| reading.fault(&fault))?;
         if !self.has_caught_up {
             segments::leave_out_before(reading.visitor().since(), &mut found);
+            segments::leave_out_passed(reading.progress(), &mut found);
         }
         for file in found {
             if self.stop.is_set() {

@@ -31,7 +31,8 @@ pub(super) struct Segment {
     /// Where the frame stands that is taken.
     pub(super) offset: u64,
     pub(super) owner: OwnerId,
-    role: LogRole,
+    pub(super) role: LogRole,
+    pub(super) number: u64,
     head: Head,
     /// Some of its frames are lost, so that those behind them may not fit.
     pub(super) damaged: bool,
@@ -52,13 +53,16 @@ enum Head {
 impl Segment {
     /// A segment of `group` that nothing was read of. `log` is what was read before, of whichever log.
     pub(super) fn new(path: PathBuf, group: Arc<str>, header: &SegmentHeader, log: Option<Log>) -> Self {
-        let SegmentHeader { owner, role, .. } = *header;
+        let SegmentHeader {
+            owner, role, number, ..
+        } = *header;
         Self {
             path,
             group,
             offset: 0,
             owner,
             role,
+            number,
             head: Head::Partial(Vec::new()),
             damaged: false,
             before: log.filter(|log| log.owner == owner && log.role == role),

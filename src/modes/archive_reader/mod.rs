@@ -11,7 +11,7 @@
 //! - Segments may be deleted at any time. What the first segment found does not explain was never there; what is deleted
 //!   between listing and reading is passed over, and the visitor is told.
 //!
-//! [`Follower`] does the same, and then goes on with what is appended.
+//! [`Follower`] does the same, and then goes on with what is appended. Both can go on where an earlier process had come to: [`Progress`].
 //!
 //! Nothing is allocated for a record, and its payload is not copied, unless it comes in fragments. Nothing is locked or
 //! changed, so logs may be read while their owners write.
@@ -21,6 +21,7 @@ mod fault;
 mod follow;
 pub(crate) mod fragments;
 mod head;
+mod progress;
 mod resent;
 mod segments;
 mod statements;
@@ -40,6 +41,7 @@ mod tests;
 pub use complaints::Complaints;
 pub use fault::{Fault, FrameFault, RecordFault};
 pub use follow::Follower;
+pub use progress::{NoProgress, Progress};
 pub use walk::{Depth, Summary};
 
 use crate::exit::Failure;
@@ -167,6 +169,15 @@ pub trait Visitor {
     /// The stream is read up to `position`, and is complete if `ended`.
     fn reached(&mut self, _stream: &StreamInfo, _position: u64, _ended: bool) {}
 
+    /// Everything that this reading, and those before it, have come to was given: one that begins at `progress` gives the rest. Told
+    /// behind every frame, so between two transactions.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    fn settled(&mut self, _progress: &Progress) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Something is wrong, and reading goes on behind it.
     ///
     /// # Errors
@@ -216,10 +227,25 @@ impl From<ReadError> for Failure {
 /// # Errors
 /// [`ReadError`]. Damage is no error: it is a [`Fault`].
 pub fn read<V: Visitor>(paths: &[PathBuf], depth: Depth, visitor: &mut V) -> Result<Summary, ReadError> {
+    read_from(Progress::default(), paths, depth, visitor)
+}
+
+/// The same, from where earlier readings of these paths had come to. What they gave is not given again; what is damaged is told again, where
+/// it is met.
+///
+/// # Errors
+/// As of [`read`].
+pub fn read_from<V: Visitor>(
+    progress: Progress,
+    paths: &[PathBuf],
+    depth: Depth,
+    visitor: &mut V,
+) -> Result<Summary, ReadError> {
     let since = visitor.since();
-    let mut reading = walk::Reading::new(depth, walk::Span::ToTheEnd, visitor)?;
+    let mut reading = walk::Reading::new(depth, walk::Span::ToTheEnd, progress, visitor)?;
     let mut found = segments::Finder::default().find(paths, &mut |fault| reading.fault(&fault))?;
     segments::leave_out_before(since, &mut found);
+    segments::leave_out_passed(reading.progress(), &mut found);
     reading.read_all(&found)?;
     Ok(reading.summary())
 }

@@ -5,6 +5,7 @@
 
 use crate::formats::segment::{self, LogRole, SegmentHeader, SegmentHeaderError};
 use crate::ids::OwnerId;
+use crate::modes::archive_reader::progress::Progress;
 use crate::modes::archive_reader::{Fault, ReadError};
 use crate::os::disk;
 use crate::seglog::reader::{SegmentError, SegmentReader};
@@ -69,6 +70,20 @@ pub(super) fn leave_out_before(since: u64, segments: &mut Vec<SegmentPath>) {
         })
         .collect();
     segments.retain(|_| keep.pop().unwrap_or(true));
+}
+
+/// Leaves out, of `segments`, those that an earlier reading has passed.
+pub(super) fn leave_out_passed(progress: &Progress, segments: &mut Vec<SegmentPath>) {
+    segments.retain(|segment| {
+        let SegmentHeader {
+            group,
+            role,
+            owner,
+            number,
+            ..
+        } = &segment.header;
+        !progress.is_past(group, *role, *owner, *number)
+    });
 }
 
 /// Looks for segments, once or again and again.

@@ -17,6 +17,8 @@ pub(super) struct Stream {
     pub(super) info: StreamInfo,
     /// Everything below was given to the visitor, or is missing and was said to be.
     pub(super) end: u64,
+    /// What is below was given by an earlier reading, and is not given again.
+    given: u64,
     pub(super) state: StreamState,
     /// The owner of the log that carried it to `end`.
     pub(super) carried_by: OwnerId,
@@ -31,10 +33,11 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// A stream of which reading begins at `info.first`.
-    pub(super) fn new(info: StreamInfo, carried_by: OwnerId) -> Self {
+    /// A stream of which reading begins at `info.first`, and of which an earlier reading gave all below `given`.
+    pub(super) fn new(info: StreamInfo, given: u64, carried_by: OwnerId) -> Self {
         Self {
             end: info.first,
+            given,
             state: StreamState::Open,
             carried_by,
             may_jump: false,
@@ -51,6 +54,16 @@ impl Stream {
         if self.info.producer.is_empty() {
             self.info.producer = producer.clone();
         }
+    }
+
+    /// Below it all was given: the end, or the beginning of the run that is open.
+    pub(super) fn settled(&self) -> u64 {
+        self.run.open_from().unwrap_or(self.end)
+    }
+
+    /// Whether a run is open, of which the rest is still to come.
+    pub(super) fn has_open_run(&self) -> bool {
+        self.run.open_from().is_some()
     }
 
     /// Goes on at `position`; what is before it is not there.
@@ -101,6 +114,9 @@ impl Stream {
     pub(super) fn gap<V: Visitor>(&mut self, end: u64, gap: &Gap, visitor: &mut V) -> io::Result<()> {
         let missing = self.end..end;
         self.jump(end);
+        if missing.end <= self.given {
+            return Ok(());
+        }
         visitor.gap(&self.info, missing, gap)
     }
 
@@ -109,6 +125,9 @@ impl Stream {
         self.run.void();
         self.end = position;
         self.state = StreamState::Ended;
+        if position <= self.given {
+            return Ok(());
+        }
         visitor.ended(&self.info, end)
     }
 
@@ -130,7 +149,9 @@ impl Stream {
             }
             Kind::Gap => {
                 self.run.void();
-                if let Some((records, bytes)) = record::gap_totals(payload) {
+                if position >= self.given
+                    && let Some((records, bytes)) = record::gap_totals(payload)
+                {
                     visitor.dropped(&self.info, records, bytes)?;
                 }
             }
@@ -154,6 +175,9 @@ impl Stream {
             let transaction = earlier.or(header.more.then_some(position));
             if header.more {
                 self.transaction = transaction;
+            }
+            if position < self.given {
+                return Ok(());
             }
             return match self.statements.get(id) {
                 Some(definition) => visitor.record(

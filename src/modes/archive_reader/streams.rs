@@ -15,6 +15,7 @@ use crate::formats::segment::SegmentHeader;
 use crate::formats::table::{self, StreamState, Table};
 use crate::ids::{OwnerId, StreamId};
 use crate::modes::archive_reader::head::{Log, Segment};
+use crate::modes::archive_reader::progress::Progress;
 use crate::modes::archive_reader::resent::{Agenda, Taker};
 use crate::modes::archive_reader::stream::Stream;
 use crate::modes::archive_reader::walk::Span;
@@ -40,6 +41,10 @@ pub(super) struct Streams<'v, V> {
     met: usize,
     /// What is read after this; nothing while a log is followed.
     pub(super) agenda: Agenda,
+    /// How far an earlier reading had come.
+    begun_at: Progress,
+    /// How far that one and this one have come.
+    pub(super) progress: Progress,
 }
 
 /// What is known of one group.
@@ -53,7 +58,7 @@ struct GroupStreams {
 }
 
 impl<'v, V: Visitor> Streams<'v, V> {
-    pub(super) fn new(depth: Depth, span: Span, visitor: &'v mut V) -> Self {
+    pub(super) fn new(depth: Depth, span: Span, progress: Progress, visitor: &'v mut V) -> Self {
         Self {
             visitor,
             depth,
@@ -63,6 +68,8 @@ impl<'v, V: Visitor> Streams<'v, V> {
             others: HashMap::new(),
             met: 0,
             agenda: Agenda::default(),
+            begun_at: progress.clone(),
+            progress,
         }
     }
 
@@ -174,6 +181,13 @@ impl<'v, V: Visitor> Streams<'v, V> {
             self.note_return(id, said.end);
         }
         self.here.lost_sight = false;
+        let lacks_a_beginning = |id| self.here.known.get(id).is_some_and(Stream::has_open_run);
+        if !table.streams.keys().any(lacks_a_beginning) {
+            let Segment {
+                role, owner, number, ..
+            } = *segment;
+            self.progress.pass(&self.group, role, owner, number, table);
+        }
         if self.span == Span::Endless {
             // What its own log has put out of its mind does not come again.
             self.here.known.retain(|id, stream| {
@@ -181,7 +195,7 @@ impl<'v, V: Visitor> Streams<'v, V> {
                 !is_over || table.streams.contains_key(id)
             });
         }
-        Ok(())
+        self.settled()
     }
 
     fn update(&mut self, segment: &Segment, raw: &[u8]) -> io::Result<()> {
@@ -290,7 +304,7 @@ impl<'v, V: Visitor> Streams<'v, V> {
             }
         }
         self.reached(id);
-        Ok(())
+        self.settled()
     }
 
     /// Reads what later segments have of a stream, up to position `to`, from which on this segment goes on.
@@ -309,6 +323,7 @@ impl<'v, V: Visitor> Streams<'v, V> {
         match self.here.known.entry(id) {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
             Entry::Vacant(entry) => {
+                let given = self.progress.of(id);
                 let info = StreamInfo {
                     number: self.met,
                     group: self.group.clone(),
@@ -318,16 +333,27 @@ impl<'v, V: Visitor> Streams<'v, V> {
                 };
                 self.met += 1;
                 self.visitor.met(&info)?;
-                Ok(entry.insert(Stream::new(info, owner)))
+                if let Some(begun_at) = self.begun_at.take(id)
+                    && begun_at < first
+                {
+                    self.visitor.deleted(&info, begun_at..first)?;
+                }
+                Ok(entry.insert(Stream::new(info, given, owner)))
             }
         }
     }
 
     fn reached(&mut self, id: StreamId) {
         if let Some(stream) = self.here.known.get(&id) {
+            self.progress.settle(id, stream.settled());
             self.visitor
                 .reached(&stream.info, stream.end, stream.state == StreamState::Ended);
         }
+    }
+
+    /// Tells how far reading has come, where that can be gone on from.
+    fn settled(&mut self) -> io::Result<()> {
+        self.visitor.settled(&self.progress)
     }
 
     pub(super) fn fault(&mut self, fault: &Fault) -> io::Result<()> {

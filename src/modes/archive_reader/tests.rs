@@ -16,9 +16,9 @@ pub(super) struct Notes {
     pub(super) texts: Vec<String>,
     pub(super) positions: Vec<u64>,
     undefined: Vec<u32>,
-    gaps: Vec<Range<u64>>,
+    pub(super) gaps: Vec<Range<u64>>,
     pub(super) deleted: Vec<Range<u64>>,
-    ends: u32,
+    pub(super) ends: u32,
     pub(super) faults: Vec<String>,
 }
 

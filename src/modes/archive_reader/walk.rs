@@ -4,6 +4,7 @@ use crate::formats::codec::Decompressor;
 use crate::formats::table::Table;
 use crate::modes::archive_reader::fault::Touched;
 use crate::modes::archive_reader::head::Segment;
+use crate::modes::archive_reader::progress::Progress;
 use crate::modes::archive_reader::resent::Agenda;
 use crate::modes::archive_reader::segments::SegmentPath;
 use crate::modes::archive_reader::streams::{Streams, Wanted};
@@ -60,8 +61,9 @@ pub(super) struct Reading<'v, V> {
 }
 
 impl<'v, V: Visitor> Reading<'v, V> {
-    pub(super) fn new(depth: Depth, span: Span, visitor: &'v mut V) -> Result<Self, ReadError> {
-        let streams = Streams::new(depth, span, visitor);
+    /// Will go on where an earlier reading had come to.
+    pub(super) fn new(depth: Depth, span: Span, progress: Progress, visitor: &'v mut V) -> Result<Self, ReadError> {
+        let streams = Streams::new(depth, span, progress, visitor);
         let decompressor = Decompressor::new().map_err(ReadError::Decompressor)?;
         Ok(Self {
             decompressor,
@@ -83,6 +85,10 @@ impl<'v, V: Visitor> Reading<'v, V> {
 
     pub(super) fn summary(&self) -> Summary {
         self.summary
+    }
+
+    pub(super) fn progress(&self) -> &Progress {
+        &self.streams.progress
     }
 
     pub(super) fn visitor(&mut self) -> &mut V {
