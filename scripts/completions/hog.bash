@@ -31,6 +31,9 @@ _hog() {
             hog,engine)
                 cmd="hog__subcmd__engine"
                 ;;
+            hog,export)
+                cmd="hog__subcmd__export"
+                ;;
             hog,faults)
                 cmd="hog__subcmd__faults"
                 ;;
@@ -67,6 +70,9 @@ _hog() {
             hog__subcmd__help,engine)
                 cmd="hog__subcmd__help__subcmd__engine"
                 ;;
+            hog__subcmd__help,export)
+                cmd="hog__subcmd__help__subcmd__export"
+                ;;
             hog__subcmd__help,faults)
                 cmd="hog__subcmd__help__subcmd__faults"
                 ;;
@@ -95,7 +101,7 @@ _hog() {
 
     case "${cmd}" in
         hog)
-            opts="-q -h -V --quiet --help --version engine batchsend batchrecv local cat verify status faults recover gc demo help"
+            opts="-q -h -V --quiet --help --version engine batchsend batchrecv local cat export verify status faults recover gc demo help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -358,6 +364,48 @@ _hog() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        hog__subcmd__export)
+            opts="-o -q -h -V --format --output --partition --group --stream --source --quiet --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --format)
+                    COMPREPLY=($(compgen -W "jsonl" -- "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --partition)
+                    COMPREPLY=($(compgen -W "none date hour" -- "${cur}"))
+                    return 0
+                    ;;
+                --group)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stream)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --source)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         hog__subcmd__faults)
             opts="-m -q -h -V --store-dir --since --format --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -427,7 +475,7 @@ _hog() {
             return 0
             ;;
         hog__subcmd__help)
-            opts="engine batchsend batchrecv local cat verify status faults recover gc demo help"
+            opts="engine batchsend batchrecv local cat export verify status faults recover gc demo help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -497,6 +545,20 @@ _hog() {
             return 0
             ;;
         hog__subcmd__help__subcmd__engine)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hog__subcmd__help__subcmd__export)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

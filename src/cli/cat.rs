@@ -3,7 +3,8 @@
 use super::values::{moment, stream};
 use crate::exit::{ExitStatus, Failure};
 use crate::ids::StreamId;
-use crate::modes::cat::{self, CatFormat, CatOptions, Selection};
+use crate::modes::cat::{self, CatFormat, CatOptions};
+use crate::modes::selection::Selection;
 use clap::{Args, ColorChoice, ValueEnum};
 use std::path::PathBuf;
 
@@ -101,6 +102,7 @@ impl CatArgs {
             format: self.format,
             color: self.color.into(),
             selection: Selection {
+                groups: Vec::new(),
                 streams: self.stream,
                 sources: self.source,
                 since: self.since,

@@ -12,6 +12,7 @@ mod cat;
 mod classic;
 mod demo;
 mod engine;
+mod export;
 mod faults;
 mod gc;
 mod local;
@@ -63,6 +64,8 @@ enum Mode {
     Local(local::LocalArgs),
     /// Print the records of archives and spools
     Cat(cat::CatArgs),
+    /// Write what archives hold as Parquet, Arrow, CSV or JSON lines
+    Export(export::ExportArgs),
     /// Check archives and spools, byte by byte
     Verify(verify::VerifyArgs),
     /// Say what a sender or receiver is doing
@@ -142,6 +145,7 @@ impl Cli {
             Mode::Batchrecv(args) => args.run(),
             Mode::Local(args) => args.run(),
             Mode::Cat(args) => args.run(),
+            Mode::Export(args) => args.run(),
             Mode::Verify(args) => args.run(),
             Mode::Status(args) => args.run(),
             Mode::Faults(args) => args.run(),

@@ -4,19 +4,17 @@
 //! damaged, undefined or missing without a GAP; a GAP is told on stderr and changes nothing. When whoever reads the output
 //! closes it, that is the end, and a good one. A `cat` that follows ends well whatever it has told on the way.
 
-mod json;
+pub(in crate::modes) mod json;
 pub mod moment;
 mod output;
-mod selection;
 mod text;
-
-pub use selection::Selection;
 
 use crate::exit::{ExitStatus, Failure};
 use crate::formats::body::{End, Gap};
 use crate::formats::value;
 use crate::ids::StreamId;
 use crate::modes::archive_reader::{self, Complaints, Depth, Fault, Follower, ReadError, Record, StreamInfo, Visitor};
+use crate::modes::selection::Selection;
 use crate::modes::stop::Stop;
 use crate::os::clock;
 use anstream::AutoStream;
@@ -251,4 +249,4 @@ impl<O: Write, W: Write> Visitor for Printer<O, W> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::modes) mod tests;

@@ -13,7 +13,7 @@ use std::io::{self, Write};
 
 /// Makes lines.
 #[derive(Default)]
-pub(super) struct JsonLines {
+pub(in crate::modes) struct JsonLines {
     /// A record's text before it goes into the line.
     text: Vec<u8>,
 }
@@ -21,7 +21,7 @@ pub(super) struct JsonLines {
 impl JsonLines {
     /// Appends the line of a record to `line`, which is empty. When the payload is no value of its type, value and text are
     /// null.
-    pub(super) fn write(
+    pub(in crate::modes) fn write(
         &mut self,
         stream: &StreamInfo,
         record: &Record<'_>,

@@ -10,7 +10,7 @@ use hog_ring::record::Kind;
 use hog_ring::types::Type;
 use serde_json::{Value, json};
 
-pub(super) fn options(paths: Vec<PathBuf>, format: CatFormat) -> CatOptions {
+pub(in crate::modes) fn options(paths: Vec<PathBuf>, format: CatFormat) -> CatOptions {
     CatOptions {
         paths,
         format,
@@ -25,7 +25,7 @@ fn cat(paths: Vec<PathBuf>, format: CatFormat) -> (Vec<u8>, String, ExitStatus) 
     cat_with(&options(paths, format))
 }
 
-pub(super) fn cat_with(options: &CatOptions) -> (Vec<u8>, String, ExitStatus) {
+pub(in crate::modes) fn cat_with(options: &CatOptions) -> (Vec<u8>, String, ExitStatus) {
     let (mut output, mut words) = (Vec::new(), Vec::new());
     let status = print(options, &mut output, &mut words).unwrap();
     (output, String::from_utf8(words).unwrap(), status)

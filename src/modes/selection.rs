@@ -1,4 +1,4 @@
-//! Which records are printed.
+//! Which records are printed or exported.
 //!
 //! Conditions of one kind widen the selection, conditions of different kinds narrow it: `--stream A --stream B --since 1h`
 //! is what A or B logged within the last hour.
@@ -11,6 +11,8 @@ use hog_ring::statement::flags;
 /// Which records are wanted. The default is all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
+    /// Those of these groups; of all if there is none.
+    pub groups: Vec<String>,
     /// Those of these streams; of all if there is none.
     pub streams: Vec<StreamId>,
     /// Those of these sources: a producer's name, or what a line of an engine gives as its source; of all if there is none.
@@ -23,14 +25,18 @@ pub struct Selection {
 
 impl Selection {
     /// Whether records of `stream` may be wanted.
-    pub(super) fn wants_stream(&self, stream: StreamId) -> bool {
+    pub(in crate::modes) fn wants_stream(&self, stream: StreamId) -> bool {
         self.streams.is_empty() || self.streams.contains(&stream)
     }
 
     /// Whether a record of a stream that is wanted is wanted.
     #[inline]
-    pub(super) fn wants(&self, stream: &StreamInfo, record: &Record<'_>) -> bool {
-        self.is_in_time(record) && self.is_of_source(stream, record)
+    pub(in crate::modes) fn wants(&self, stream: &StreamInfo, record: &Record<'_>) -> bool {
+        self.is_of_group(stream) && self.is_in_time(record) && self.is_of_source(stream, record)
+    }
+
+    fn is_of_group(&self, stream: &StreamInfo) -> bool {
+        self.groups.is_empty() || self.groups.iter().any(|group| **group == *stream.group)
     }
 
     /// A record without time counts as logged when it was drained. One of which not even that is known is always in time:

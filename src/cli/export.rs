@@ -1,0 +1,70 @@
+//! `hog export`: its flags, their defaults and reasons.
+
+use super::values::{group, stream};
+use crate::exit::{ExitStatus, Failure};
+use crate::ids::StreamId;
+use crate::modes::export::{self, ExportFormat, ExportOptions, Partition};
+use crate::modes::selection::Selection;
+use clap::Args;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub(super) struct ExportArgs {
+    /// Segment files, or directories that are looked through for them
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    /// What to write
+    #[arg(long, value_enum)]
+    format: ExportFormat,
+    /// Where to write it: a directory
+    ///
+    /// Each statement is a table, and each table a directory GROUP/STATEMENT below this one. An export that was made there before is gone on with: what is
+    /// new is added, in new files.
+    #[arg(short, long, value_name = "OUT")]
+    output: PathBuf,
+    /// Divide tables by when their records were logged
+    ///
+    /// Files are put into directories `date=2026-11-22` or `date=2026-11-22/hour=07`, in UTC, as DuckDB, Spark, pyarrow and polars read them. A record without time
+    /// counts as logged when it was drained from its ring.
+    ///
+    /// The default is not to: the files of a table are in order then.
+    #[arg(long, value_enum, value_name = "BY", default_value = "none")]
+    partition: Partition,
+    /// Only records of this group; may be repeated
+    ///
+    /// The default is every group, for a directory below `-o` is each one's own.
+    #[arg(long, value_name = "NAME", value_parser = group)]
+    group: Vec<String>,
+    /// Only records of this stream; may be repeated
+    ///
+    /// A stream is all that one ring ever carried; `hog verify` lists them.
+    ///
+    /// The default is every stream, for most readers want all of a log.
+    #[arg(long, value_name = "UUID", value_parser = stream)]
+    stream: Vec<StreamId>,
+    /// Only records of this source; may be repeated
+    ///
+    /// A source is the name of a producer's ring, as `hog verify` shows it; of lines that an engine logged also the canonical path of their file, or `-`
+    /// for stdin.
+    ///
+    /// The default is every source, for most readers want all of a log.
+    #[arg(long, value_name = "NAME")]
+    source: Vec<String>,
+}
+
+impl ExportArgs {
+    pub(super) fn run(self) -> Result<ExitStatus, Failure> {
+        export::run(&ExportOptions {
+            paths: self.paths,
+            format: self.format,
+            output: self.output,
+            partition: self.partition,
+            selection: Selection {
+                groups: self.group,
+                streams: self.stream,
+                sources: self.source,
+                ..Selection::default()
+            },
+        })
+    }
+}
