@@ -65,7 +65,7 @@ def text_bytes(text):
     return struct.pack("<Q", len(data)) + data
 
 
-# The types that logging emits. Each knows its own encoding; `decode_type` is the way back.
+# The types that logging emits, and that its files are made of. Each knows its own encoding; `decode_type` is the way back.
 
 
 @dataclass(frozen=True)
@@ -89,14 +89,25 @@ class Variable:
 
 
 @dataclass(frozen=True)
-class Fixed:
-    """An array of `length` elements, which is part of the type."""
+class Number:
+    """A number where a type may stand."""
 
-    element: object
-    length: int
+    value: int
 
     def encode(self):
-        return struct.pack("<I", 4) + self.element.encode() + struct.pack("<IQ", 11, self.length)
+        return struct.pack("<IQ", 11, self.value)
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """An array of `length` elements, which is part of the type; within an abstraction a variable may stand for it."""
+
+    element: object
+    length: object
+
+    def encode(self):
+        length = Number(self.length) if isinstance(self.length, int) else self.length
+        return struct.pack("<I", 4) + self.element.encode() + length.encode()
 
 
 @dataclass(frozen=True)
@@ -157,6 +168,17 @@ class Abstraction:
         return struct.pack("<IQ", 15, len(self.names)) + names + self.body.encode()
 
 
+@dataclass(frozen=True)
+class Recursive:
+    """A type that its own body names."""
+
+    name: str
+    body: object
+
+    def encode(self):
+        return struct.pack("<I", 13) + text_bytes(self.name) + self.body.encode()
+
+
 BOOL, BYTE, CHAR = Prim("bool"), Prim("byte"), Prim("char")
 SHORT, INT, LONG, INT128 = Prim("short"), Prim("int"), Prim("long"), Prim("int128")
 FLOAT, DOUBLE, UNIT = Prim("float"), Prim("double"), Prim("unit")
@@ -202,10 +224,10 @@ def _type(source, depth):
     if constructor == 2:
         return Variable(source.text())
     if constructor == 4:
-        element = _type(source, depth - 1)
-        if source.number("I") != 11:
+        element, length = _type(source, depth - 1), _type(source, depth - 1)
+        if not isinstance(length, Number | Variable):
             raise Malformed("an array's length that is no number")
-        return Fixed(element, source.number("Q"))
+        return Fixed(element, length.value if isinstance(length, Number) else length)
     if constructor == 5:
         return Array(_type(source, depth - 1))
     if constructor == 6:
@@ -216,6 +238,10 @@ def _type(source, depth):
         return Record(
             tuple((source.text(), source.number("i"), _type(source, depth - 1)) for _ in range(source.count()))
         )
+    if constructor == 11:
+        return Number(source.number("Q"))
+    if constructor == 13:
+        return Recursive(source.text(), _type(source, depth - 1))
     if constructor == 12:
         function = _type(source, depth - 1)
         return Apply(function, tuple(_type(source, depth - 1) for _ in range(source.count())))

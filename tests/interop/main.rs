@@ -9,6 +9,7 @@
 #[allow(dead_code)]
 #[path = "../hog/arrived.rs"]
 mod arrived;
+mod fregion;
 mod from_original;
 mod from_producers;
 mod journal;
