@@ -8,6 +8,7 @@ pub mod classic;
 pub mod codec;
 pub mod definitions;
 pub mod frame;
+pub mod fregion;
 pub mod lock_record;
 pub mod pieces;
 pub mod segment;
