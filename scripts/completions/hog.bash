@@ -365,14 +365,14 @@ _hog() {
             return 0
             ;;
         hog__subcmd__export)
-            opts="-o -q -h -V --format --output --partition --group --stream --source --quiet --help --version"
+            opts="-o -q -h -V --format --output --partition --file-size --row-group --group --stream --source --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --format)
-                    COMPREPLY=($(compgen -W "jsonl" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "parquet arrow csv jsonl" -- "${cur}"))
                     return 0
                     ;;
                 --output)
@@ -385,6 +385,14 @@ _hog() {
                     ;;
                 --partition)
                     COMPREPLY=($(compgen -W "none date hour" -- "${cur}"))
+                    return 0
+                    ;;
+                --file-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --row-group)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --group)

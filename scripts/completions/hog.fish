@@ -121,11 +121,16 @@ complete -c hog -n "__fish_hog_using_subcommand cat" -s f -l follow -d 'Go on wi
 complete -c hog -n "__fish_hog_using_subcommand cat" -s q -l quiet -d 'Say less: -q only warnings, -qq only errors'
 complete -c hog -n "__fish_hog_using_subcommand cat" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hog -n "__fish_hog_using_subcommand cat" -s V -l version -d 'Print version'
-complete -c hog -n "__fish_hog_using_subcommand export" -l format -d 'What to write' -r -f -a "jsonl\t'A table a statement, an object a line, as `hog cat --format json` prints it'"
+complete -c hog -n "__fish_hog_using_subcommand export" -l format -d 'What to write' -r -f -a "parquet\t'A table a statement, in Parquet, compressed with zstd'
+arrow\t'A table a statement, in files of Arrow\'s IPC (Feather version 2), compressed with zstd'
+csv\t'A table a statement, a line a record, with a line of names first'
+jsonl\t'A table a statement, an object a line, as `hog cat --format json` prints it'"
 complete -c hog -n "__fish_hog_using_subcommand export" -s o -l output -d 'Where to write it: a directory' -r -F
 complete -c hog -n "__fish_hog_using_subcommand export" -l partition -d 'Divide tables by when their records were logged' -r -f -a "none\t'Not at all'
 date\t'By day, in UTC'
 hour\t'By hour, in UTC'"
+complete -c hog -n "__fish_hog_using_subcommand export" -l file-size -d 'Size at which files are finished, in bytes of records' -r
+complete -c hog -n "__fish_hog_using_subcommand export" -l row-group -d 'Most that is gathered in memory before it is written, in bytes of records' -r
 complete -c hog -n "__fish_hog_using_subcommand export" -l group -d 'Only records of this group; may be repeated' -r
 complete -c hog -n "__fish_hog_using_subcommand export" -l stream -d 'Only records of this stream; may be repeated' -r
 complete -c hog -n "__fish_hog_using_subcommand export" -l source -d 'Only records of this source; may be repeated' -r

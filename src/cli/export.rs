@@ -1,6 +1,6 @@
 //! `hog export`: its flags, their defaults and reasons.
 
-use super::values::{group, stream};
+use super::values::{group, size, stream};
 use crate::exit::{ExitStatus, Failure};
 use crate::ids::StreamId;
 use crate::modes::export::{self, ExportFormat, ExportOptions, Partition};
@@ -30,6 +30,21 @@ pub(super) struct ExportArgs {
     /// The default is not to: the files of a table are in order then.
     #[arg(long, value_enum, value_name = "BY", default_value = "none")]
     partition: Partition,
+    /// Size at which files are finished, in bytes of records
+    ///
+    /// Then all files are finished and get their names, and the next ones are begun. Until then nobody sees them, and an export that is killed goes on behind
+    /// those before.
+    ///
+    /// The default is worth the opening of a file, and read in seconds if it is read again.
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = size)]
+    file_size: u64,
+    /// Most that is gathered in memory before it is written, in bytes of records
+    ///
+    /// A row group of Parquet, or a batch of Arrow, has no more; all tables share it.
+    ///
+    /// The default has row groups of about the million rows that readers of Parquet are made for, and leaves room for them on small hosts.
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = size, hide_short_help = true)]
+    row_group: u64,
     /// Only records of this group; may be repeated
     ///
     /// The default is every group, for a directory below `-o` is each one's own.
@@ -59,6 +74,8 @@ impl ExportArgs {
             format: self.format,
             output: self.output,
             partition: self.partition,
+            file_size: self.file_size,
+            row_group: self.row_group,
             selection: Selection {
                 groups: self.group,
                 streams: self.stream,

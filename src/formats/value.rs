@@ -123,6 +123,34 @@ pub fn text_field<'a>(ty: &Type, payload: &'a [u8], name: &str) -> Option<&'a [u
     None
 }
 
+/// Appends each field of a record as it appears alone, texts, dates and names of cases as they are and other values as JSON, and puts where each ends into
+/// `ends`. What is no record is one field; a `unit` is none.
+///
+/// # Errors
+/// [`ValueError`]; what was appended is then worth nothing.
+pub fn field_texts(ty: &Type, payload: &[u8], out: &mut Vec<u8>, ends: &mut Vec<usize>) -> Result<Outcome, ValueError> {
+    let whole;
+    let fields = match ty {
+        Type::Record(fields) => fields.as_slice(),
+        ty if ty.is_primitive("unit") => &[],
+        _ => {
+            whole = [Field::new("", ty.clone())];
+            &whole[..]
+        }
+    };
+    let mut outcome = Outcome::default();
+    let mut skip = Walk::new(payload, Skip);
+    for field in fields {
+        let start = skip.offset();
+        skip.value(&field.holds)?;
+        outcome.invalid_utf8 |=
+            write_value(&field.holds, &payload[start..skip.offset()], out, Json::bare)?.invalid_utf8;
+        ends.push(out.len());
+    }
+    skip.end()?;
+    Ok(outcome)
+}
+
 /// Whether `payload` is one value of that type, and nothing more.
 #[must_use]
 pub fn is_value(ty: &Type, payload: &[u8]) -> bool {

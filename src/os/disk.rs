@@ -267,6 +267,12 @@ pub fn unlink(path: &Path) -> Result<bool, DiskError> {
     }
 }
 
+/// Whether something has the name `path`.
+#[must_use]
+pub fn is_there(path: &Path) -> bool {
+    kernel::exists(path)
+}
+
 /// Renames a file over whatever has the other name.
 ///
 /// # Errors

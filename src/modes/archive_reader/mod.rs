@@ -227,11 +227,11 @@ impl From<ReadError> for Failure {
 /// # Errors
 /// [`ReadError`]. Damage is no error: it is a [`Fault`].
 pub fn read<V: Visitor>(paths: &[PathBuf], depth: Depth, visitor: &mut V) -> Result<Summary, ReadError> {
-    read_from(Progress::default(), paths, depth, visitor)
+    read_from(Progress::default(), paths, depth, visitor).map(|(summary, _)| summary)
 }
 
 /// The same, from where earlier readings of these paths had come to. What they gave is not given again; what is damaged is told again, where
-/// it is met.
+/// it is met. Says also how far this one has come.
 ///
 /// # Errors
 /// As of [`read`].
@@ -240,12 +240,12 @@ pub fn read_from<V: Visitor>(
     paths: &[PathBuf],
     depth: Depth,
     visitor: &mut V,
-) -> Result<Summary, ReadError> {
+) -> Result<(Summary, Progress), ReadError> {
     let since = visitor.since();
     let mut reading = walk::Reading::new(depth, walk::Span::ToTheEnd, progress, visitor)?;
     let mut found = segments::Finder::default().find(paths, &mut |fault| reading.fault(&fault))?;
     segments::leave_out_before(since, &mut found);
     segments::leave_out_passed(reading.progress(), &mut found);
     reading.read_all(&found)?;
-    Ok(reading.summary())
+    Ok((reading.summary(), reading.progress().clone()))
 }

@@ -3,7 +3,21 @@
 //! An export is derived: all of it comes from reading archives or spools, which are neither locked nor changed, and it can be made again. What was
 //! written is gone on with, by the positions of the streams, never by times.
 
+mod csv;
+mod jsonl;
+mod ledger;
+mod part;
+mod place;
+mod progress_bar;
+mod sheet;
+mod table;
 mod tables;
+
+#[cfg(feature = "columns")]
+mod columns;
+
+#[cfg(test)]
+mod tests;
 
 use crate::exit::{ExitStatus, Failure};
 use crate::modes::selection::Selection;
@@ -13,8 +27,26 @@ use std::path::PathBuf;
 /// What is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ExportFormat {
+    /// A table a statement, in Parquet, compressed with zstd
+    Parquet,
+    /// A table a statement, in files of Arrow's IPC (Feather version 2), compressed with zstd
+    Arrow,
+    /// A table a statement, a line a record, with a line of names first
+    Csv,
     /// A table a statement, an object a line, as `hog cat --format json` prints it
     Jsonl,
+}
+
+impl ExportFormat {
+    /// What its files are called at their end.
+    fn extension(self) -> &'static str {
+        match self {
+            Self::Parquet => "parquet",
+            Self::Arrow => "arrow",
+            Self::Csv => "csv",
+            Self::Jsonl => "jsonl",
+        }
+    }
 }
 
 /// How tables are divided.
@@ -39,6 +71,10 @@ pub struct ExportOptions {
     pub output: PathBuf,
     /// How tables are divided.
     pub partition: Partition,
+    /// After so many bytes of records the files are finished and committed.
+    pub file_size: u64,
+    /// Bytes of records that are gathered before they are written, of all tables together.
+    pub row_group: u64,
     /// Which records.
     pub selection: Selection,
 }
@@ -46,9 +82,13 @@ pub struct ExportOptions {
 /// Exports the records under the paths.
 ///
 /// # Errors
-/// [`ExitStatus::Failed`] when a path is missing, a directory cannot be listed, or the output cannot be written.
+/// [`ExitStatus::Failed`] when a path is missing, a directory cannot be listed, or the output cannot be written; others as the ledger of the output has them.
 pub fn run(options: &ExportOptions) -> Result<ExitStatus, Failure> {
-    match options.format {
-        ExportFormat::Jsonl => tables::run(options),
+    if cfg!(not(feature = "columns")) && matches!(options.format, ExportFormat::Parquet | ExportFormat::Arrow) {
+        return Err(Failure::new(
+            ExitStatus::Usage,
+            "this hog was built without Parquet and Arrow: build it with `cargo build --features columns`, or export as csv or jsonl",
+        ));
     }
+    tables::run(options)
 }
