@@ -44,7 +44,7 @@ sim *ARGUMENTS:
 models RECORDS="3":
     HOG_LOOM_RECORDS={{RECORDS}} cargo test -p hog-ring --lib order::
 
-# Fuzzes a target for some minutes (classic, frame, segment, wire, ring_region, statement, resume_state); needs cargo-fuzz (cargo install cargo-fuzz)
+# Fuzzes a target for some minutes (classic, frame, recording, segment, wire, ring_region, statement, resume_state); needs cargo-fuzz (cargo install cargo-fuzz)
 fuzz TARGET SECONDS="300":
     mkdir -p fuzz/target/found/{{TARGET}}
     RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir fuzz {{TARGET}} fuzz/target/found/{{TARGET}} fuzz/corpus/{{TARGET}} -- -max_total_time={{SECONDS}}

@@ -5,6 +5,8 @@
 
 #[path = "fuzz/corpus.rs"]
 mod corpus;
+#[path = "fuzz/recording.rs"]
+mod recording;
 #[allow(clippy::panic)]
 #[path = "../fuzz/targets/mod.rs"]
 mod targets;
@@ -122,6 +124,11 @@ fn any_bytes_of_a_ring_are_judged_without_harm() {
 #[test]
 fn any_bytes_of_a_statement_are_judged_without_harm() {
     all_of("statement");
+}
+
+#[test]
+fn any_bytes_of_a_recording_are_judged_without_harm() {
+    all_of("recording");
 }
 
 #[test]

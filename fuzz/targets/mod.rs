@@ -9,6 +9,7 @@
 
 pub(crate) mod classic;
 pub(crate) mod frame;
+pub(crate) mod recording;
 pub(crate) mod resume_state;
 pub(crate) mod ring_region;
 pub(crate) mod segment;
@@ -19,13 +20,14 @@ pub(crate) mod wire;
 pub(crate) type Judge = fn(&[u8]);
 
 /// A target's name, as that of its corpus, and what judges.
-pub(crate) const ALL: [(&str, Judge); 7] = [
+pub(crate) const ALL: [(&str, Judge); 8] = [
     ("classic", classic::judge),
     ("frame", frame::judge),
     ("segment", segment::judge),
     ("wire", wire::judge),
     ("ring_region", ring_region::judge),
     ("statement", statement::judge),
+    ("recording", recording::judge),
     ("resume_state", resume_state::judge),
 ];
 

@@ -13,7 +13,8 @@ use crate::exit::{ExitStatus, Failure};
 use crate::formats::body::{End, Gap};
 use crate::formats::value;
 use crate::ids::StreamId;
-use crate::modes::archive_reader::{self, Complaints, Depth, Fault, Follower, ReadError, Record, StreamInfo, Visitor};
+use crate::modes::archive_reader::{Complaints, Depth, Fault, ReadError, Record, StreamInfo, Visitor};
+use crate::modes::hobbes_reader::{self, Follower};
 use crate::modes::selection::Selection;
 use crate::modes::stop::Stop;
 use crate::os::clock;
@@ -82,7 +83,7 @@ pub fn run(options: &CatOptions) -> Result<ExitStatus, Failure> {
 /// Prints the records on `output`, and what is wrong on `words`.
 fn print(options: &CatOptions, output: impl Write, words: impl Write) -> Result<ExitStatus, Failure> {
     let mut printer = Printer::new(options, output, words);
-    let read = archive_reader::read(&options.paths, Depth::Records, &mut printer);
+    let read = hobbes_reader::read(&options.paths, Depth::Records, &mut printer);
     match read.and_then(|_| Ok(printer.output.flush()?)) {
         Ok(()) => Ok(printer.complaints.status()),
         Err(error) if error.is_closed_pipe() => Ok(ExitStatus::Done),

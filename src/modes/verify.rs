@@ -7,7 +7,8 @@
 use crate::exit::{ExitStatus, Failure};
 use crate::formats::body::{End, Gap};
 use crate::formats::value;
-use crate::modes::archive_reader::{self, Complaints, Depth, Fault, ReadError, Record, StreamInfo, Summary, Visitor};
+use crate::modes::archive_reader::{Complaints, Depth, Fault, ReadError, Record, StreamInfo, Summary, Visitor};
+use crate::modes::hobbes_reader;
 use clap::ValueEnum;
 use serde::Serialize;
 use std::io::{self, Write};
@@ -93,7 +94,7 @@ fn print(options: &VerifyOptions, output: &mut dyn Write, words: impl Write) -> 
         complaints: Complaints::new(words),
         scratch: Vec::new(),
     };
-    let summary = archive_reader::read(&options.paths, Depth::Everything, &mut verifier)?;
+    let summary = hobbes_reader::read(&options.paths, Depth::Everything, &mut verifier)?;
     let total = verifier.total(summary);
     let written = match options.format {
         VerifyFormat::Text => print_text(&verifier.streams, &total, output),

@@ -1,5 +1,6 @@
 //! What the corpora are made of: small examples of all that hog writes, the same at each run.
 
+use crate::recording::{self, Chain, Recording, Stored, entries, reference_to, transactions};
 use flate2::write::GzEncoder;
 use hog::formats::body::{Attach, End, Gap, GapReason, Seal};
 use hog::formats::checkpoint;
@@ -31,7 +32,48 @@ pub(crate) fn made() -> Vec<Made> {
     made.extend(states());
     made.extend(rings());
     made.extend(classic());
+    made.extend(recordings());
     made
+}
+
+/// Files as the original's recorder and its library for C++ write them; hog's own are longer than a corpus should be.
+fn recordings() -> Vec<Made> {
+    let pair = || recording::record(&[("number", 0, Type::int()), ("text", 8, reference_to(Type::text()))]);
+    let texts = || reference_to(Type::array(reference_to(Type::text())));
+    let cases = || Type::variant([("none", Type::unit()), ("some", Type::double())]);
+    let mut found = Vec::new();
+    for (name, chain) in [("log", Chain::Prepended), ("log-appended", Chain::Appended)] {
+        let mut made = Recording::new(chain);
+        let mut pairs = made.series("pair", &pair(), 16);
+        let mut all = made.series("cases", &cases(), 16);
+        let mut log = made.series("log", &entries(&[("pair", 3, pair()), ("cases", 4, cases())]), 16);
+        for number in 0..6_u64 {
+            let text = Stored::Array(2, b"ab".to_vec());
+            let parts = vec![Stored::Bytes(number.to_le_bytes().to_vec()), text];
+            let place = made.push(&mut pairs, &Stored::Parts(parts));
+            made.push(&mut log, &Stored::Bytes(Recording::entry(3, place)));
+            let case = [(number % 2).to_le_bytes(), 2.5_f64.to_le_bytes()].concat();
+            let place = made.push(&mut all, &Stored::Bytes(case));
+            made.push(&mut log, &Stored::Bytes(Recording::entry(4, place)));
+        }
+        made.statements(&[("pair", "$number: $text"), ("cases", "")]);
+        found.push(("recording", name, made.finish()));
+    }
+    let mut made = Recording::new(Chain::Prepended);
+    let mut lists = made.series("list", &texts(), 8);
+    let mut order = made.series("transactions", &transactions(entries(&[("list", 0, texts())])), 16);
+    let inner = made.array(3, b"abc").to_le_bytes().to_vec();
+    let slots: Vec<u8> = (0..2)
+        .flat_map(|_| Recording::entry(0, made.push(&mut lists, &Stored::Array(1, inner.clone()))))
+        .collect();
+    let row = vec![Stored::Bytes(1_u64.to_le_bytes().to_vec()), Stored::Array(2, slots)];
+    made.push(&mut order, &Stored::Parts(row));
+    made.statements(&[("list", "")]);
+    found.push(("recording", "transactions", made.finish()));
+    let mut encoded = Vec::new();
+    pair().encode(&mut encoded);
+    found.push(("recording", "type", encoded));
+    found
 }
 
 fn record(kind: record::Kind, flags: u32, statement: u32, payload: &[u8]) -> Vec<u8> {

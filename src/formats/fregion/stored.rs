@@ -159,7 +159,7 @@ impl Stored {
 }
 
 impl Layout {
-    fn bytes(size: u64) -> Self {
+    pub(super) fn bytes(size: u64) -> Self {
         Self {
             size,
             align: size.max(1),
@@ -204,7 +204,7 @@ impl Layout {
         })
     }
 
-    fn fixed_array(element: Self, length: u64) -> Result<Self, StoredError> {
+    pub(super) fn fixed_array(element: Self, length: u64) -> Result<Self, StoredError> {
         Ok(Self {
             size: bounded(element.size.saturating_mul(length))?,
             align: element.align,
@@ -216,7 +216,7 @@ impl Layout {
         })
     }
 
-    fn variant(cases: Vec<(u32, Self)>) -> Result<Self, StoredError> {
+    pub(super) fn variant(cases: Vec<(u32, Self)>) -> Result<Self, StoredError> {
         let align = cases.iter().map(|(_, case)| case.align).fold(4, u64::max);
         let payload_at = align_up(4, align);
         let longest = cases.iter().map(|(_, case)| case.size).max().unwrap_or(0);

@@ -4,7 +4,6 @@
 use crate::exit::ExitStatus;
 use crate::formats::body::Gap;
 use crate::modes::archive_reader::{Fault, Record, StreamInfo};
-use crate::seglog::reader::SegmentError;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io::Write;
@@ -58,7 +57,7 @@ impl<W: Write> Complaints<W> {
     /// A fault of the log.
     pub fn fault(&mut self, fault: &Fault) {
         self.count += 1;
-        self.unread += u64::from(matches!(fault, Fault::Segment(SegmentError::Disk(_))));
+        self.unread += u64::from(fault.is_unread());
         self.say(fault);
     }
 

@@ -2,6 +2,7 @@
 
 use crate::formats::codec::CodecError;
 use crate::formats::frame::{FrameError, FrameHeader, Kind};
+use crate::formats::fregion::damage::Damage;
 use crate::formats::pieces::BodyError;
 use crate::formats::segment::{SEGMENT_HEADER_LEN, SegmentHeaderError};
 use crate::ids::StreamId;
@@ -120,6 +121,47 @@ pub enum Fault {
         /// What is wrong with it.
         reason: RecordFault,
     },
+    /// Something is wrong with a file of the original's recorder.
+    #[error("{}: {}", path.display(), crate::exit::chain(error))]
+    Recording {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: Damage,
+    },
+    /// A record in such a file cannot be read.
+    #[error(
+        "{}, record {number}{}: {} (said once for a statement)",
+        path.display(),
+        of_statement(statement.as_deref()),
+        crate::exit::chain(error)
+    )]
+    RecordOf {
+        /// The file.
+        path: PathBuf,
+        /// Number of the record, from 1.
+        number: u64,
+        /// Its statement, if that is known.
+        statement: Option<String>,
+        /// What is wrong with it.
+        error: Damage,
+    },
+}
+
+fn of_statement(name: Option<&str>) -> String {
+    name.map(|name| format!(" of statement {name:?}")).unwrap_or_default()
+}
+
+impl Fault {
+    /// Whether a file could not be read, which says nothing of what is in it.
+    #[must_use]
+    pub fn is_unread(&self) -> bool {
+        match self {
+            Self::Segment(error) => matches!(error, SegmentError::Disk(_)),
+            Self::Recording { error, .. } => matches!(error, Damage::Read(_)),
+            _ => false,
+        }
+    }
 }
 
 /// What is wrong with a frame.

@@ -44,7 +44,7 @@ pub use follow::Follower;
 pub use progress::{NoProgress, Progress};
 pub use walk::{Depth, Summary};
 
-use crate::exit::Failure;
+use crate::exit::{ExitStatus, Failure};
 use crate::formats::body::{End, Gap};
 use crate::ids::StreamId;
 use crate::os::disk::DiskError;
@@ -202,6 +202,12 @@ pub enum ReadError {
     /// No memory to decompress with.
     #[error("cannot prepare decompression")]
     Decompressor(#[source] io::Error),
+    /// Files of the original's recorder were named together with something else.
+    #[error("{} and what is named before it are read by different means, so name files of the original's recorder in a command of their own", path.display())]
+    Mixed {
+        /// The first that is of another kind than those before it.
+        path: PathBuf,
+    },
     /// The visitor could not write its output.
     #[error("cannot write the output")]
     Output(#[from] io::Error),
@@ -217,7 +223,10 @@ impl ReadError {
 
 impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
-        Self::of(&error)
+        match error {
+            ReadError::Mixed { .. } => Self::new(ExitStatus::Usage, error.to_string()),
+            error => Self::of(&error),
+        }
     }
 }
 

@@ -101,7 +101,7 @@ impl Progress {
     }
 
     /// All of `stream` below `position` was given.
-    pub(super) fn settle(&mut self, stream: StreamId, position: u64) {
+    pub(in crate::modes) fn settle(&mut self, stream: StreamId, position: u64) {
         let settled = self.streams.entry(stream).or_default();
         *settled = position.max(*settled);
     }

@@ -7,12 +7,13 @@
 use crate::exit::{ExitStatus, Failure};
 use crate::formats::body::{End, Gap};
 use crate::ids::StreamId;
-use crate::modes::archive_reader::{self, Complaints, Depth, Fault, Progress, Record, StreamInfo, Visitor};
+use crate::modes::archive_reader::{Complaints, Depth, Fault, Progress, Record, StreamInfo, Visitor};
 use crate::modes::export::ledger::{Delivery, Ledger, TableEntry, Terms};
 use crate::modes::export::progress_bar::Bar;
 use crate::modes::export::sheet::{self, Range, Sheet};
 use crate::modes::export::table::Layout;
 use crate::modes::export::{ExportOptions, Partition, place};
+use crate::modes::hobbes_reader;
 use crate::modes::selection::Selection;
 use clap::ValueEnum;
 use std::collections::BTreeSet;
@@ -45,7 +46,7 @@ pub(super) fn run(options: &ExportOptions) -> Result<ExitStatus, Failure> {
         ledger,
     };
     let begun_at = tables.ledger.progress().clone();
-    let read = archive_reader::read_from(begun_at, &options.paths, Depth::Records, &mut tables);
+    let read = hobbes_reader::read_from(begun_at, &options.paths, Depth::Records, &mut tables);
     let done = read.and_then(|(_, progress)| Ok(tables.commit(&progress)?));
     tables.bar.finish();
     match done {
