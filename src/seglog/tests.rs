@@ -5,7 +5,7 @@ use crate::formats::body::Attach;
 use crate::formats::codec::{Compression, Compressor, Decompressor};
 use crate::formats::definitions::Definitions;
 use crate::formats::frame::{Codec, FrameHeader, Kind};
-use crate::formats::segment::LogRole;
+use crate::formats::segment::{self, LogRole};
 use crate::formats::table::Table;
 use crate::ids::{OwnerId, SegmentId, StreamId};
 use crate::seglog::batch::FrameBatch;
@@ -428,4 +428,25 @@ fn who_was_relieved_appends_nothing_begins_no_segment_and_is_not_believed_that_i
     assert_eq!(from, 128);
     successor.append(&mut scene.data(from)).unwrap();
     assert_eq!(scene.end(&scene.recover().table), from + 64);
+}
+
+/// The original sends its segments by the time at which their files were last changed, which a link that is deleted changes too.
+#[test]
+fn segments_come_by_their_numbers_whatever_their_files_times_say() {
+    let scene = Scene::new();
+    let path = |number: u64| scene.dir.path().join(segment::file_name(number));
+    let numbers = [9, 10, 1, 100, 2];
+    for number in numbers {
+        std::fs::write(path(number), "").unwrap();
+    }
+    for (number, seconds) in [(1, 500), (2, 400), (9, 300), (10, 200), (100, 100)] {
+        let file = OpenOptions::new().write(true).open(path(number)).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds))
+            .unwrap();
+    }
+    std::fs::hard_link(path(1), scene.dir.path().join("elsewhere")).unwrap();
+    std::fs::remove_file(scene.dir.path().join("elsewhere")).unwrap();
+    let found = segments_in(scene.dir.path()).unwrap();
+    let found: Vec<u64> = found.iter().map(|segment| segment.number).collect();
+    assert_eq!(found, [1, 2, 9, 10, 100]);
 }

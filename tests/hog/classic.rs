@@ -226,6 +226,47 @@ fn what_a_sender_of_ours_ships_to_an_original_receiver_is_stored_by_one_of_ours(
     assert_eq!(found.as_bytes(), bytes);
 }
 
+/// An original receiver looks its sender's name up, and gives up on one whose address has none.
+#[test]
+fn a_sender_whose_address_has_no_name_is_stored_like_any_other() {
+    let scene = Scene::new();
+    let receiver = scene.receiver("recv");
+    let from: std::net::SocketAddr = "127.91.27.3:0".parse().unwrap();
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&from.into()).unwrap();
+    let to: std::net::SocketAddr = receiver.address.parse().unwrap();
+    socket.connect(&to.into()).unwrap();
+    let mut sender = Classic::over(socket.into());
+    sender.say(GROUP.as_bytes());
+    sender.say(&gzip(&init_of(&counting())));
+    assert_eq!(sender.answer(), Answer::Stored);
+    sender.ship(&counted([1]));
+    assert_eq!(values(&scene, &receiver), [1]);
+}
+
+/// An original receiver has a table as long as the highest id that it hears of, eight bytes each, and calls what is at the id of a record.
+#[test]
+fn statements_may_have_any_ids_and_cost_no_memory_for_those_between() {
+    let scene = Scene::new();
+    let mut receiver = scene.receiver("recv");
+    let ids = [7, 1 << 20, u32::MAX];
+    let declaration = declared(ids.map(|id| definition(id, &format!("of_{id}"), "$0", Type::long())));
+    let mut sender = Classic::start(&receiver.address, GROUP, &declaration);
+    let transactions: Vec<_> = ids
+        .iter()
+        .map(|id| record(*id, &u64::from(*id).to_le_bytes()))
+        .collect();
+    sender.ship(&transactions);
+    assert_eq!(values(&scene, &receiver), ids);
+    let peak = receiver.process().peak_kib();
+    assert!(peak < 250 << 10, "{peak} KiB");
+    // None of them, but between two that there are.
+    sender.say(&gzip(&segment_of(&[record(8, &[0; 8])])));
+    assert_eq!(sender.answer(), Answer::Reset);
+    assert_eq!(values(&scene, &receiver).len(), 3);
+    assert!(receiver.process().is_running());
+}
+
 /// Such a sender asks so because it may be talking to an original receiver, which passes over the comment and answers as ever.
 #[test]
 fn a_sender_that_speaks_our_protocol_too_is_answered_so_and_goes_on_in_it() {

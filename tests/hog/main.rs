@@ -35,6 +35,7 @@ mod local;
 mod local_disk;
 mod moments;
 mod order;
+mod original;
 mod producers;
 mod proxy;
 mod quarantine;

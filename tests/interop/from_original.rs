@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 /// Starts an original sender, whose state and journal are called `name`.
-fn original(scene: &Scene, name: &str, receiver: &Receiver, options: &[&str]) -> Process {
+pub(crate) fn original(scene: &Scene, name: &str, receiver: &Receiver, options: &[&str]) -> Process {
     let (journal, state) = (journal(scene, name), scene.path(&format!("{name}.state")));
     let mut arguments = line(&[
         &"--to",
@@ -29,12 +29,12 @@ fn original(scene: &Scene, name: &str, receiver: &Receiver, options: &[&str]) ->
     start(scene, name, "classic_sender.py", &arguments)
 }
 
-fn journal(scene: &Scene, name: &str) -> std::path::PathBuf {
+pub(crate) fn journal(scene: &Scene, name: &str) -> std::path::PathBuf {
     scene.path(&format!("{name}.journal"))
 }
 
 /// What a sender said: the transactions that were acknowledged, and those that it sent more than once.
-fn said(journal: &Path) -> (BTreeSet<u64>, BTreeSet<u64>) {
+pub(crate) fn said(journal: &Path) -> (BTreeSet<u64>, BTreeSet<u64>) {
     let (mut acked, mut sent): (BTreeSet<u64>, BTreeMap<u64, u32>) = Default::default();
     for line in json_lines(journal) {
         let numbers = line["transactions"].as_array().into_iter().flatten();
@@ -55,7 +55,7 @@ fn said(journal: &Path) -> (BTreeSet<u64>, BTreeSet<u64>) {
 }
 
 /// How often each transaction of `name` is stored. Within a stream, which is a connection, everything is whole and in order.
-fn stored(scene: &Scene, receiver: &Receiver, name: &str) -> BTreeMap<u64, usize> {
+pub(crate) fn stored(scene: &Scene, receiver: &Receiver, name: &str) -> BTreeMap<u64, usize> {
     let records = scene.json(&receiver.archive);
     let mut streams: BTreeMap<String, Vec<&Value>> = BTreeMap::new();
     for record in records.iter().filter(|record| record["value"]["queue"] == *name) {

@@ -13,6 +13,7 @@ mod fregion;
 mod from_original;
 mod from_producers;
 mod journal;
+mod moving;
 mod peers;
 #[allow(dead_code)]
 #[path = "../hog/roles.rs"]

@@ -66,7 +66,7 @@ fn hobbes(receiver: &ClassicReceiver) -> String {
 
 /// What the receiver accepted, in the order of its connections, and how often it accepted something again. A segment that comes again has
 /// the same bytes; it counts once, where it came first.
-fn accepted(receiver: &ClassicReceiver) -> (Vec<Value>, usize) {
+pub(crate) fn accepted(receiver: &ClassicReceiver) -> (Vec<Value>, usize) {
     let (mut transactions, mut known, mut again) = (Vec::new(), HashMap::new(), 0);
     for lines in receiver.connections() {
         for segment in lines.iter().skip(1) {
@@ -86,7 +86,7 @@ fn accepted(receiver: &ClassicReceiver) -> (Vec<Value>, usize) {
     (transactions, again)
 }
 
-fn values(transactions: &[Value]) -> Vec<Value> {
+pub(crate) fn values(transactions: &[Value]) -> Vec<Value> {
     let records = transactions
         .iter()
         .flat_map(|transaction| transaction.as_array().unwrap());
@@ -312,6 +312,45 @@ fn an_original_and_a_receiver_of_ours_both_get_everything() {
         .map(|record| record["value"].clone())
         .collect();
     assert_eq!(arrived(stored.iter())["one"].len(), 50);
+}
+
+/// A sender of the original that is started again with unequal backlogs sends one of its receivers an init for a segment, and nobody anything after that.
+#[test]
+fn two_originals_of_which_one_was_away_each_get_everything_though_the_sender_is_killed() {
+    if !can_play() {
+        return;
+    }
+    let scene = Scene::new();
+    let one = ClassicReceiver::start_new(&scene, "one", &[]);
+    let mut other = ClassicReceiver::start_new(&scene, "other", &[]);
+    let to = [hobbes(&one), hobbes(&other)];
+    let to = to.each_ref().map(String::as_str);
+    let start = || scene.sender_with(&[GROUP], &to, &["--batch-size", "4KiB", "--batch-time", "5ms"]);
+    let mut sender = start();
+    let mut producer = Producer::new(&scene, "one");
+    producer.log(&scene, 20, 300);
+    scene.wait_acked();
+    other.kill();
+    producer.log(&scene, 20, 300);
+    wait_until("the one that is there has all", || {
+        scene.unacked_by(&hobbes(&one)) == Some(0)
+    });
+    sender.kill();
+    producer.log(&scene, 20, 300);
+    sender = start();
+    other.start_again(&scene, &[]);
+    scene.wait_acked();
+    sender.terminate();
+    sender.succeed();
+    assert_numbered(&one, &[&producer]);
+    assert_numbered(&other, &[&producer]);
+    for receiver in [&one, &other] {
+        let connections = receiver.connections();
+        assert!(
+            connections.iter().all(|lines| lines[0]["group"] == json!(GROUP)),
+            "{connections:?}"
+        );
+    }
 }
 
 #[test]
