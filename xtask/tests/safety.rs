@@ -1,5 +1,6 @@
-//! What `SAFETY.md` names is there: each test in its third column, each file in its second. Whoever renames or deletes a test that guards the promise
-//! has to say in that document what guards it now.
+//! What `SAFETY.md` names is there: each test in its third column, each file in its second. The same of `docs/HOBBES.md`, whose tests stand with their files,
+//! and which has a row for each defect of the original that we know. Whoever renames or deletes a test that guards the promise has to say in these documents what guards
+//! it now.
 
 #![allow(clippy::unwrap_used)] // a test: what fails is to be seen where it fails
 
@@ -17,7 +18,7 @@ fn rows(text: &str) -> Vec<Vec<&str>> {
         .lines()
         .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
     rows.map(|row| row.split(" | ").collect())
-        .filter(|cells: &Vec<&str>| cells.last() != Some(&"tests"))
+        .filter(|cells: &Vec<&str>| !matches!(cells.last(), Some(&"tests" | &"shown by")))
         .collect()
 }
 
@@ -100,4 +101,31 @@ fn every_file_that_the_safety_table_names_exists() {
         .filter(|name| (name.ends_with(".rs") || name.ends_with('/')) && !is_there(name))
         .collect();
     assert!(missing.is_empty(), "no such files: {missing:?}");
+}
+
+/// The defects of the original: how they are numbered, and how many there are of each kind.
+const DEFECTS: [(char, u32); 4] = [('P', 7), ('C', 10), ('N', 17), ('R', 10)];
+
+#[test]
+fn every_defect_of_the_original_has_a_row_and_each_row_a_test_that_exists() {
+    let text = fs::read_to_string(root().join("docs/HOBBES.md")).unwrap();
+    let rows = rows(&text);
+    let ids: Vec<&str> = rows.iter().map(|cells| cells[0]).collect();
+    let expected: Vec<String> = DEFECTS
+        .iter()
+        .flat_map(|(kind, count)| (1..=*count).map(move |number| format!("{kind}{number}")))
+        .collect();
+    assert_eq!(ids, expected);
+    for cells in rows {
+        assert_eq!(cells.len(), 4, "{cells:?}");
+        let mut named = quoted(cells[3]).filter(|word| word.contains("::")).peekable();
+        assert!(named.peek().is_some(), "{} names no test", cells[0]);
+        for test in named {
+            let (path, name) = test.split_once("::").unwrap();
+            let source = fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+            let declared = source.find(&format!("fn {name}("));
+            let is_test = declared.is_some_and(|at| source[..at].trim_end().ends_with("#[test]"));
+            assert!(is_test, "{}: {path} has no test {name}", cells[0]);
+        }
+    }
 }
