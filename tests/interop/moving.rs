@@ -1,4 +1,4 @@
-//! From the original to hog, a host at a time, as `docs/HOBBES.md` says: what is replaced while everything else goes on, and back.
+//! From the original to hog, a host at a time, as `docs/MOVING.md` says: what is replaced while everything else goes on, and back.
 
 use crate::from_original::{journal as journal_of, original, said, stored as stored_by_ours};
 use crate::journal::{arrived, json_lines, logged};
