@@ -20,6 +20,7 @@ pub const ALL_MODES: &[&str] = &[
     "batchrecv",
     "local",
     "cat",
+    "export",
     "verify",
     "status",
     "faults",
@@ -71,9 +72,15 @@ pub const FILES: &[Entry] = &[
     },
     Entry {
         name: "lock",
-        modes: &["batchsend", "batchrecv", "local"],
-        words: "In each ring directory, spool, archive and store: held by the one process that works there, and begins with its pid. That of an \
+        modes: &["batchsend", "batchrecv", "local", "export"],
+        words: "In each ring directory, spool, archive and store, and in the directory `.hog` of an export: held by the one process that works there, and begins with its pid. That of an \
                 archive is in the part of its path before the first `$`.",
+    },
+    Entry {
+        name: ".hog/state.json",
+        modes: &["export"],
+        words: "In the directory of an export: up to where it has come, and what it was asked for. Without it the export cannot be gone on with. Beside it lie \
+                files that are being written, as `N.part`.",
     },
     Entry {
         name: "/etc/hog/engine-GROUP.env, /etc/hog/batchsend-GROUP.env, /etc/hog/batchrecv-PORT.env",

@@ -1,7 +1,7 @@
 //! A file of Arrow's IPC, in batches.
 
 use super::batch::Gathered;
-use super::schema::RANGE;
+use super::schema::{Inside, RANGE};
 use crate::formats::value::ValueError;
 use crate::modes::archive_reader::{Record, StreamInfo};
 use crate::modes::export::part::PartFile;
@@ -22,7 +22,7 @@ pub(in crate::modes::export) struct Batches {
 
 impl Batches {
     pub(in crate::modes::export) fn new(layout: &Layout, file: PartFile) -> io::Result<Self> {
-        let gathered = Gathered::new(layout);
+        let gathered = Gathered::new(layout, Inside::Dictionaries);
         let options = IpcWriteOptions::default()
             .try_with_compression(Some(CompressionType::ZSTD))
             .map_err(io::Error::other)?;

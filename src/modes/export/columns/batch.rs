@@ -2,7 +2,7 @@
 
 use super::column::Column;
 use super::measure::{Input, measure};
-use super::schema;
+use super::schema::{self, Inside};
 use super::shape::Shape;
 use crate::formats::value::{Lengths, ValueError};
 use crate::ids::StreamId;
@@ -45,7 +45,7 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    pub(super) fn new(layout: &Layout) -> Self {
+    pub(super) fn new(layout: &Layout, inside: Inside) -> Self {
         let shape = Shape::of(&layout.payload_type);
         let has_shape = shape.is_some();
         let shapes: Vec<Shape> = match shape {
@@ -55,7 +55,7 @@ impl Gathered {
             Some(shape) if !layout.fields.is_empty() => vec![shape],
             _ => Vec::new(),
         };
-        let schema = Arc::new(schema::schema(layout, &shapes));
+        let schema = Arc::new(schema::schema(layout, &shapes, inside));
         let moments = |field: usize| PrimitiveBuilder::new().with_data_type(schema.field(field).data_type().clone());
         Self {
             streams: StringBuilder::new(),

@@ -283,7 +283,7 @@ impl Column {
             Self::Char(column) | Self::Text(column, _) => Arc::new(column.finish()),
             Self::Bytes(column, _) => Arc::new(column.finish()),
             Self::FixedBytes(column, _) => Arc::new(column.finish()),
-            Self::Enumeration(column, _, names) => named(column.finish(), names)?,
+            Self::Enumeration(column, _, names) => named(column.finish(), names, field)?,
             Self::List(list) => list.finish(field)?,
             Self::FixedList(element, length, places) => {
                 let inner = schema::element(field)?;
@@ -317,11 +317,13 @@ fn append_text(column: &mut StringBuilder, bytes: &[u8]) -> bool {
     }
 }
 
-fn named(places: Int32Array, names: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-    Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(
-        places,
-        Arc::clone(names),
-    )?))
+/// Names of cases by their places, as `field` wants to have them.
+fn named(places: Int32Array, names: &ArrayRef, field: &FieldRef) -> Result<ArrayRef, ArrowError> {
+    let array = DictionaryArray::<Int32Type>::try_new(places, Arc::clone(names))?;
+    match (field.data_type(), array.downcast_dict::<StringArray>()) {
+        (DataType::Utf8, Some(texts)) => Ok(Arc::new(texts.into_iter().collect::<StringArray>())),
+        _ => Ok(Arc::new(array)),
+    }
 }
 
 impl List {
@@ -385,7 +387,10 @@ impl Variant {
 
     fn finish(&mut self, field: &FieldRef) -> Result<ArrayRef, ArrowError> {
         let inner = schema::fields(field)?;
-        let mut columns = vec![named(self.tags.finish(), &self.names)?];
+        let mut columns = Vec::with_capacity(inner.len());
+        if let Some(tag) = inner.first() {
+            columns.push(named(self.tags.finish(), &self.names, tag)?);
+        }
         for (column, field) in self.cases.iter_mut().flatten().zip(inner.iter().skip(1)) {
             columns.push(column.finish(field)?);
         }

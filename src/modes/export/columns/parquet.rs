@@ -4,7 +4,7 @@
 //! records in it are as many bytes as may be held. Positions and times, which mostly rise, are stored as differences.
 
 use super::batch::Gathered;
-use super::schema::RANGE;
+use super::schema::{Inside, RANGE};
 use crate::formats::value::ValueError;
 use crate::modes::archive_reader::{Record, StreamInfo};
 use crate::modes::export::part::PartFile;
@@ -30,7 +30,7 @@ pub(in crate::modes::export) struct Groups {
 
 impl Groups {
     pub(in crate::modes::export) fn new(layout: &Layout, file: PartFile) -> io::Result<Self> {
-        let gathered = Gathered::new(layout);
+        let gathered = Gathered::new(layout, Inside::Texts);
         let mut properties = WriterProperties::builder()
             .set_created_by(concat!("hog ", env!("CARGO_PKG_VERSION")).to_owned())
             .set_writer_version(WriterVersion::PARQUET_1_0)
@@ -83,9 +83,15 @@ impl Sheet for Groups {
 
     fn finish(mut self: Box<Self>, range: &Range) -> io::Result<PartFile> {
         self.encode()?;
-        let words = sheet::range_words(range);
-        self.writer
-            .append_key_value_metadata(KeyValue::new(RANGE.to_owned(), words));
+        // What the schema of Arrow says too; not all readers look into it.
+        let schema = self.gathered.schema().clone();
+        let mut metadata: Vec<_> = schema.metadata().iter().collect();
+        metadata.sort();
+        let range = (RANGE.to_owned(), sheet::range_words(range));
+        for (key, words) in metadata.into_iter().chain([(&range.0, &range.1)]) {
+            self.writer
+                .append_key_value_metadata(KeyValue::new(key.clone(), words.clone()));
+        }
         self.writer.into_inner().map_err(io::Error::other)
     }
 }

@@ -9,6 +9,9 @@ use std::sync::Arc;
 
 /// In the metadata of a column whose name is not that of its field: that name.
 const FIELD: &str = "hog.field";
+/// In the metadata of a column that is a variant: [`VARIANT`].
+const KIND: &str = "hog.kind";
+const VARIANT: &str = "variant";
 /// What the column is called that says which case of a variant there is.
 const TAG: &str = "tag";
 /// In the metadata of a schema.
@@ -18,8 +21,25 @@ const TYPE: &str = "hog.schema";
 /// In the metadata of a file: the positions of the first and last record of each stream, in JSON.
 pub(super) const RANGE: &str = "hog.range";
 
+/// How names of cases are had within lists and structs. pyarrow reads no dictionaries there from a file of Parquet with several row groups, which stores texts
+/// as dictionaries anyway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Inside {
+    Dictionaries,
+    Texts,
+}
+
+impl Inside {
+    fn data_type(self) -> DataType {
+        match self {
+            Self::Dictionaries => dictionary(),
+            Self::Texts => DataType::Utf8,
+        }
+    }
+}
+
 /// The schema of a table whose statement's fields have these shapes.
-pub(super) fn schema(layout: &Layout, shapes: &[Shape]) -> Schema {
+pub(super) fn schema(layout: &Layout, shapes: &[Shape], inside: Inside) -> Schema {
     let moment = || DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
     let [stream, position, time, drained, transaction] = table::FIRST;
     let mut fields = vec![
@@ -33,7 +53,11 @@ pub(super) fn schema(layout: &Layout, shapes: &[Shape]) -> Schema {
         fields.push(Field::new(table::CONTINUED, DataType::Boolean, false));
     }
     for ((name, original), shape) in layout.fields.iter().zip(shapes) {
-        fields.push(field(name, original, shape));
+        let mut field = field(name, original, shape, inside);
+        if matches!(shape, Shape::Enumeration(_)) {
+            field.set_data_type(dictionary());
+        }
+        fields.push(field);
     }
     fields.push(Field::new(table::BYTES, DataType::Binary, true));
     let metadata = [
@@ -45,16 +69,19 @@ pub(super) fn schema(layout: &Layout, shapes: &[Shape]) -> Schema {
     Schema::new(fields).with_metadata(HashMap::from(metadata))
 }
 
-fn field(name: &str, original: &str, shape: &Shape) -> Field {
-    let field = Field::new(name, data_type(shape), true);
-    if name == original {
-        return field;
+fn field(name: &str, original: &str, shape: &Shape, inside: Inside) -> Field {
+    let mut metadata = HashMap::new();
+    if name != original {
+        metadata.insert(FIELD.to_owned(), original.to_owned());
     }
-    field.with_metadata(HashMap::from([(FIELD.to_owned(), original.to_owned())]))
+    if matches!(shape, Shape::Variant(_)) {
+        metadata.insert(KIND.to_owned(), VARIANT.to_owned());
+    }
+    Field::new(name, data_type(shape, inside), true).with_metadata(metadata)
 }
 
-fn data_type(shape: &Shape) -> DataType {
-    let item = |element: &Shape| Arc::new(Field::new("item", data_type(element), true));
+fn data_type(shape: &Shape, inside: Inside) -> DataType {
+    let item = |element: &Shape| Arc::new(field("item", "item", element, inside));
     match shape {
         Shape::Unit => DataType::Null,
         Shape::Bool => DataType::Boolean,
@@ -62,28 +89,28 @@ fn data_type(shape: &Shape) -> DataType {
         Shape::Char | Shape::Text(_) => DataType::Utf8,
         Shape::Bytes(_) => DataType::Binary,
         Shape::FixedBytes(length) => DataType::FixedSizeBinary(*length),
-        Shape::Enumeration(_) => dictionary(),
+        Shape::Enumeration(_) => inside.data_type(),
         Shape::List(element, _) => DataType::List(item(element)),
         Shape::FixedList(element, length) => DataType::FixedSizeList(item(element), *length),
-        Shape::Struct(fields) => DataType::Struct(parts(&[], fields.iter())),
+        Shape::Struct(fields) => DataType::Struct(parts(&[], fields.iter(), inside)),
         Shape::Variant(cases) => {
             let holding = cases.iter().filter(|(_, case)| *case != Shape::Unit);
-            let tag = Arc::new(Field::new(TAG, dictionary(), true));
+            let tag = Arc::new(Field::new(TAG, inside.data_type(), true));
             let all: Vec<FieldRef> = std::iter::once(tag)
-                .chain(parts(&[TAG], holding).iter().cloned())
+                .chain(parts(&[TAG], holding, inside).iter().cloned())
                 .collect();
             DataType::Struct(all.into())
         }
     }
 }
 
-fn parts<'s>(taken: &[&str], parts: impl Iterator<Item = &'s (String, Shape)>) -> Fields {
+fn parts<'s>(taken: &[&str], parts: impl Iterator<Item = &'s (String, Shape)>, inside: Inside) -> Fields {
     let parts: Vec<_> = parts.collect();
     let wanted: Vec<&str> = parts.iter().map(|(name, _)| name.as_str()).collect();
     let names = table::unique(taken, &wanted);
     let fields = names.iter().zip(&parts);
     fields
-        .map(|(name, (original, shape))| field(name, original, shape))
+        .map(|(name, (original, shape))| field(name, original, shape, inside))
         .collect()
 }
 
