@@ -65,6 +65,27 @@ fn each_mutant_of_the_program_is_caught() {
     });
 }
 
+/// Mutants of exports to tables, and the test that must fail with each.
+const OF_EXPORTS: [&str; 2] = ["export-delivers-before-state", "export-forgets-deliveries"];
+const KILLED_EXPORT: &str = "kills::an_export_that_is_killed_anywhere_and_run_again_has_the_rows_of_one_that_was_not";
+
+#[test]
+fn each_mutant_of_the_export_is_caught() {
+    let run = |mutant| cargo_test("columns", mutant, &["--exact", "--nocapture", KILLED_EXPORT]);
+    let unharmed = run("none");
+    assert!(unharmed.status.success(), "without a mutant it must pass: {unharmed:?}");
+    if String::from_utf8_lossy(&unharmed.stderr).contains("skipped:") {
+        eprintln!("skipped: exports are killed only where strace is");
+        return;
+    }
+    for mutant in OF_EXPORTS {
+        let output = run(mutant);
+        let words = String::from_utf8_lossy(&output.stdout);
+        assert!(!output.status.success(), "{mutant} was not noticed: {output:?}");
+        assert!(words.contains("1 failed"), "{mutant}: {output:?}");
+    }
+}
+
 #[test]
 fn workers_that_fail_on_purpose_harm_nobody() {
     let output = tests_with("none", &[PROVOKED]);
