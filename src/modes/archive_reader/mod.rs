@@ -178,6 +178,12 @@ pub trait Visitor {
         Ok(())
     }
 
+    /// So many bytes of segments are about to be read, if all goes well.
+    fn to_be_read(&mut self, _bytes: u64) {}
+
+    /// A frame of so many bytes was read, or passed over.
+    fn frame_read(&mut self, _bytes: u64) {}
+
     /// Something is wrong, and reading goes on behind it.
     ///
     /// # Errors
@@ -255,6 +261,9 @@ pub fn read_from<V: Visitor>(
     let mut found = segments::Finder::default().find(paths, &mut |fault| reading.fault(&fault))?;
     segments::leave_out_before(since, &mut found);
     segments::leave_out_passed(reading.progress(), &mut found);
+    let bytes_of =
+        |segment: &segments::SegmentPath| std::fs::metadata(&segment.path).map_or(0, |metadata| metadata.len());
+    reading.visitor().to_be_read(found.iter().map(bytes_of).sum());
     reading.read_all(&found)?;
     Ok((reading.summary(), reading.progress().clone()))
 }

@@ -240,6 +240,7 @@ impl<'v, V: Visitor> Reading<'v, V> {
     fn count(&mut self, found: &FoundFrame) {
         self.summary.frames += 1;
         self.summary.bytes += found.header.frame_len();
+        self.visitor().frame_read(found.header.frame_len());
     }
 
     /// Takes the frame whose checked body is in `body`.

@@ -3,15 +3,8 @@
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 
-/// After so many bytes what is shown is brought up to date.
-const STEP: u64 = 1 << 20;
-
-/// What was exported so far, on stderr.
-pub(super) struct Bar {
-    bar: ProgressBar,
-    /// Not shown yet.
-    bytes: u64,
-}
+/// How much of the archive was read, on stderr.
+pub(super) struct Bar(ProgressBar);
 
 impl Bar {
     /// Shown on a terminal alone.
@@ -20,23 +13,23 @@ impl Bar {
         if !std::io::stderr().is_terminal() {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         }
-        if let Ok(style) =
-            ProgressStyle::with_template("{spinner} {binary_bytes} of records exported, {binary_bytes_per_sec}")
-        {
+        if let Ok(style) = ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}") {
             bar.set_style(style);
         }
-        Self { bar, bytes: 0 }
+        Self(bar)
     }
 
-    #[inline]
-    pub(super) fn add(&mut self, bytes: u64) {
-        self.bytes += bytes;
-        if self.bytes >= STEP {
-            self.bar.inc(std::mem::take(&mut self.bytes));
-        }
+    /// So many bytes are to be read.
+    pub(super) fn begin(&self, bytes: u64) {
+        self.0.set_length(bytes);
     }
 
+    pub(super) fn add(&self, bytes: u64) {
+        self.0.inc(bytes);
+    }
+
+    /// Takes it away.
     pub(super) fn finish(&self) {
-        self.bar.finish_and_clear();
+        self.0.finish_and_clear();
     }
 }

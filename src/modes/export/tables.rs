@@ -295,7 +295,6 @@ impl<W: Write> Visitor for Tables<'_, W> {
         open.held = held;
         let bytes = record.payload.len() as u64;
         self.uncommitted += bytes + RECORD_BYTES;
-        self.bar.add(bytes);
         if let Err(error) = read {
             self.complaints.unreadable(stream, record, error);
         }
@@ -310,6 +309,14 @@ impl<W: Write> Visitor for Tables<'_, W> {
             self.commit(progress)?;
         }
         Ok(())
+    }
+
+    fn to_be_read(&mut self, bytes: u64) {
+        self.bar.begin(bytes);
+    }
+
+    fn frame_read(&mut self, bytes: u64) {
+        self.bar.add(bytes);
     }
 
     fn undefined(&mut self, stream: &StreamInfo, position: u64, statement: u32) -> io::Result<()> {
