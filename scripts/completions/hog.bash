@@ -365,14 +365,14 @@ _hog() {
             return 0
             ;;
         hog__subcmd__export)
-            opts="-o -q -h -V --format --output --partition --file-size --row-group --group --stream --source --quiet --help --version"
+            opts="-o -f -q -h -V --format --output --partition --file-size --row-group --series --follow --group --stream --source --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --format)
-                    COMPREPLY=($(compgen -W "parquet arrow csv jsonl" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "parquet arrow csv jsonl hobbes" -- "${cur}"))
                     return 0
                     ;;
                 --output)
@@ -393,6 +393,10 @@ _hog() {
                     ;;
                 --row-group)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --series)
+                    COMPREPLY=($(compgen -W "transactions log" -- "${cur}"))
                     return 0
                     ;;
                 --group)

@@ -124,16 +124,20 @@ complete -c hog -n "__fish_hog_using_subcommand cat" -s V -l version -d 'Print v
 complete -c hog -n "__fish_hog_using_subcommand export" -l format -d 'What to write' -r -f -a "parquet\t'A table a statement, in Parquet, compressed with zstd'
 arrow\t'A table a statement, in files of Arrow\'s IPC (Feather version 2), compressed with zstd'
 csv\t'A table a statement, a line a record, with a line of names first'
-jsonl\t'A table a statement, an object a line, as `hog cat --format json` prints it'"
-complete -c hog -n "__fish_hog_using_subcommand export" -s o -l output -d 'Where to write it: a directory' -r -F
+jsonl\t'A table a statement, an object a line, as `hog cat --format json` prints it'
+hobbes\t'A `.log` file as the original\'s recorder writes it, which `hi` reads: a series a statement, and their order'"
+complete -c hog -n "__fish_hog_using_subcommand export" -s o -l output -d 'Where to write it: a directory, or for hobbes a file' -r -F
 complete -c hog -n "__fish_hog_using_subcommand export" -l partition -d 'Divide tables by when their records were logged' -r -f -a "none\t'Not at all'
 date\t'By day, in UTC'
 hour\t'By hour, in UTC'"
 complete -c hog -n "__fish_hog_using_subcommand export" -l file-size -d 'Size at which files are finished, in bytes of records' -r
 complete -c hog -n "__fish_hog_using_subcommand export" -l row-group -d 'Most that is gathered in memory before it is written, in bytes of records' -r
+complete -c hog -n "__fish_hog_using_subcommand export" -l series -d 'How a file for hobbes says in which order records came' -r -f -a "transactions\t'A series `transactions`: each with its time and its records'
+log\t'A series `log`: records one by one, without times'"
 complete -c hog -n "__fish_hog_using_subcommand export" -l group -d 'Only records of this group; may be repeated' -r
 complete -c hog -n "__fish_hog_using_subcommand export" -l stream -d 'Only records of this stream; may be repeated' -r
 complete -c hog -n "__fish_hog_using_subcommand export" -l source -d 'Only records of this source; may be repeated' -r
+complete -c hog -n "__fish_hog_using_subcommand export" -s f -l follow -d 'Go on with what is appended, until SIGTERM; for hobbes alone'
 complete -c hog -n "__fish_hog_using_subcommand export" -s q -l quiet -d 'Say less: -q only warnings, -qq only errors'
 complete -c hog -n "__fish_hog_using_subcommand export" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hog -n "__fish_hog_using_subcommand export" -s V -l version -d 'Print version'

@@ -3,7 +3,7 @@
 use super::values::{group, size, stream};
 use crate::exit::{ExitStatus, Failure};
 use crate::ids::StreamId;
-use crate::modes::export::{self, ExportFormat, ExportOptions, Partition};
+use crate::modes::export::{self, ExportFormat, ExportOptions, Partition, Series};
 use crate::modes::selection::Selection;
 use clap::Args;
 use std::path::PathBuf;
@@ -16,10 +16,13 @@ pub(super) struct ExportArgs {
     /// What to write
     #[arg(long, value_enum)]
     format: ExportFormat,
-    /// Where to write it: a directory
+    /// Where to write it: a directory, or for hobbes a file
     ///
     /// Each statement is a table, and each table a directory GROUP/STATEMENT below this one. An export that was made there before is gone on with: what is
     /// new is added, in new files.
+    ///
+    /// A file for hobbes is gone on with too. A statement that it has no series for, or 4 GiB, ends it: FILE.log is followed by FILE-1.log, and so on. What is in
+    /// them is never changed.
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
     /// Divide tables by when their records were logged
@@ -45,6 +48,17 @@ pub(super) struct ExportArgs {
     /// The default has row groups of about the million rows that readers of Parquet are made for, and leaves room for them on small hosts.
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = size, hide_short_help = true)]
     row_group: u64,
+    /// How a file for hobbes says in which order records came
+    ///
+    /// The default is `transactions`, for it keeps the times: of each transaction that of its first record, or else that of draining. `log` is what the original
+    /// writes for producers that do not commit by hand; it has no times.
+    #[arg(long, value_enum, value_name = "NAME", default_value = "transactions")]
+    series: Series,
+    /// Go on with what is appended, until SIGTERM; for hobbes alone
+    ///
+    /// The default is to end with what is there: a later run goes on behind it.
+    #[arg(short, long)]
+    follow: bool,
     /// Only records of this group; may be repeated
     ///
     /// The default is every group, for a directory below `-o` is each one's own.
@@ -69,6 +83,12 @@ pub(super) struct ExportArgs {
 
 impl ExportArgs {
     pub(super) fn run(self) -> Result<ExitStatus, Failure> {
+        if self.follow && self.format != ExportFormat::Hobbes {
+            return Err(Failure::new(
+                ExitStatus::Usage,
+                "--follow is for --format hobbes: run the export again to add what is new",
+            ));
+        }
         export::run(&ExportOptions {
             paths: self.paths,
             format: self.format,
@@ -76,6 +96,8 @@ impl ExportArgs {
             partition: self.partition,
             file_size: self.file_size,
             row_group: self.row_group,
+            series: self.series,
+            follow: self.follow,
             selection: Selection {
                 groups: self.group,
                 streams: self.stream,

@@ -10,8 +10,10 @@ mod kernel;
 #[cfg(feature = "simulation")]
 pub mod simulated;
 mod spill;
+mod update;
 
 pub use spill::Spill;
+pub use update::{UpdateFile, publish};
 
 use hog_ring::mutant;
 use kernel::{Handle, Mode};

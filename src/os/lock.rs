@@ -44,8 +44,21 @@ impl DirectoryLock {
     /// # Errors
     /// When somebody else has it, or the file cannot be made.
     pub fn take(directory: &Path) -> Result<Self, LockError> {
-        let path = directory.join("lock");
-        let file = NoteFile::open(&path)?;
+        Self::take_at(directory, &directory.join("lock"))
+    }
+
+    /// Takes the lock of a file, which need not exist: a lock file beside it, hidden.
+    ///
+    /// # Errors
+    /// When somebody else has it, or the lock file cannot be made.
+    pub fn take_of_file(file: &Path) -> Result<Self, LockError> {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        Self::take_at(file, &file.with_file_name(format!(".{name}.lock")))
+    }
+
+    /// Takes the lock of `directory`, which the file `path` is.
+    fn take_at(directory: &Path, path: &Path) -> Result<Self, LockError> {
+        let file = NoteFile::open(path)?;
         let deadline = Instant::now() + GRACE;
         // Of a simulated disk all holders are in the hands of whoever simulates.
         while let Some(descriptor) = file.descriptor() {
@@ -57,10 +70,10 @@ impl DirectoryLock {
                 Err(rustix::io::Errno::WOULDBLOCK) => {
                     return Err(LockError::Held {
                         directory: directory.to_owned(),
-                        holder: holder_in(&path),
+                        holder: holder_in(path),
                     });
                 }
-                Err(error) => return Err(at("lock", &path)(error.into()).into()),
+                Err(error) => return Err(at("lock", path)(error.into()).into()),
             }
         }
         let words = format!("{:<width$}\n", std::process::id(), width = PID_LEN - 1);

@@ -16,6 +16,7 @@ mod contract;
 mod database;
 mod ended;
 mod events;
+mod export_hobbes;
 mod failing_disk;
 mod faults;
 mod file_limit;

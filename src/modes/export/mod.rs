@@ -4,6 +4,7 @@
 //! written is gone on with, by the positions of the streams, never by times.
 
 mod csv;
+pub(in crate::modes) mod hobbes;
 mod jsonl;
 mod ledger;
 mod part;
@@ -35,6 +36,18 @@ pub enum ExportFormat {
     Csv,
     /// A table a statement, an object a line, as `hog cat --format json` prints it
     Jsonl,
+    /// A `.log` file as the original's recorder writes it, which `hi` reads: a series a statement, and their order
+    Hobbes,
+}
+
+/// How a `.log` file says in which order records came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Series {
+    /// A series `transactions`: each with its time and its records
+    #[default]
+    Transactions,
+    /// A series `log`: records one by one, without times
+    Log,
 }
 
 impl ExportFormat {
@@ -45,6 +58,7 @@ impl ExportFormat {
             Self::Arrow => "arrow",
             Self::Csv => "csv",
             Self::Jsonl => "jsonl",
+            Self::Hobbes => "log",
         }
     }
 }
@@ -75,6 +89,10 @@ pub struct ExportOptions {
     pub file_size: u64,
     /// Bytes of records that are gathered before they are written, of all tables together.
     pub row_group: u64,
+    /// How `.log` files say in which order records came.
+    pub series: Series,
+    /// Go on with what is appended.
+    pub follow: bool,
     /// Which records.
     pub selection: Selection,
 }
@@ -84,6 +102,9 @@ pub struct ExportOptions {
 /// # Errors
 /// [`ExitStatus::Failed`] when a path is missing, a directory cannot be listed, or the output cannot be written; others as the ledger of the output has them.
 pub fn run(options: &ExportOptions) -> Result<ExitStatus, Failure> {
+    if options.format == ExportFormat::Hobbes {
+        return hobbes::run(options);
+    }
     if cfg!(not(feature = "columns")) && matches!(options.format, ExportFormat::Parquet | ExportFormat::Arrow) {
         return Err(Failure::new(
             ExitStatus::Usage,

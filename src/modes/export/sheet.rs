@@ -37,6 +37,8 @@ pub(super) trait Sheet {
 pub(super) fn begin(format: ExportFormat, layout: &Arc<Layout>, file: PartFile) -> io::Result<Box<dyn Sheet>> {
     Ok(match format {
         ExportFormat::Jsonl => Box::new(jsonl::Lines::new(file)),
+        // It has no tables.
+        ExportFormat::Hobbes => return Err(io::ErrorKind::Unsupported.into()),
         ExportFormat::Csv => Box::new(super::csv::Cells::new(layout, file)?),
         #[cfg(feature = "columns")]
         ExportFormat::Parquet => Box::new(super::columns::parquet::Groups::new(layout, file)?),

@@ -13,6 +13,8 @@ use std::path::Path;
 
 fn options(fixture: &Fixture, output: &Path, format: ExportFormat) -> ExportOptions {
     ExportOptions {
+        series: Series::default(),
+        follow: false,
         paths: fixture.paths(),
         format,
         output: output.to_owned(),

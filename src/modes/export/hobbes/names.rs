@@ -1,0 +1,135 @@
+//! What the files of one export are called: `FILE`, then, as `FILE` is `stem.log`, `stem-1.log`, `stem-2.log`, …
+//!
+//! The last of them is the one that is gone on with. A file that is made is called `.tmp.NAME` until it is whole.
+
+use crate::os::disk::{self, DiskError};
+use std::path::{Path, PathBuf};
+
+/// The names of one export.
+#[derive(Clone, Debug)]
+pub(super) struct Names {
+    first: PathBuf,
+    /// Whether the first has a number too.
+    is_numbered: bool,
+}
+
+impl Names {
+    /// `first`, and then with numbers from 1.
+    pub(super) fn of(first: &Path) -> Self {
+        Self {
+            first: first.to_owned(),
+            is_numbered: false,
+        }
+    }
+
+    #[allow(dead_code, reason = "for roles that write beside their archives")]
+    /// All with numbers, from 0: `stem-0.log` and so on, as the original calls them.
+    pub(super) fn numbered(stem: &Path) -> Self {
+        let mut first = stem.as_os_str().to_owned();
+        first.push(".log");
+        Self {
+            first: first.into(),
+            is_numbered: true,
+        }
+    }
+
+    /// What stands for all of them.
+    pub(super) fn path(&self) -> &Path {
+        &self.first
+    }
+
+    /// The file of that number.
+    pub(super) fn file(&self, number: u64) -> PathBuf {
+        if number == 0 && !self.is_numbered {
+            return self.first.clone();
+        }
+        let mut name = self.first.file_stem().unwrap_or_default().to_owned();
+        name.push(format!("-{number}"));
+        if let Some(extension) = self.first.extension() {
+            name.push(".");
+            name.push(extension);
+        }
+        self.first.with_file_name(name)
+    }
+
+    /// What the file of that number is called while it is made.
+    pub(super) fn unfinished(&self, number: u64) -> PathBuf {
+        let file = self.file(number);
+        let mut name = std::ffi::OsString::from(".tmp.");
+        name.push(file.file_name().unwrap_or_default());
+        file.with_file_name(name)
+    }
+
+    /// The directory that they are in.
+    pub(super) fn directory(&self) -> &Path {
+        match self.first.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        }
+    }
+
+    /// The greatest number of a file that is there. Files before it may be gone.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub(super) fn last(&self) -> Result<Option<u64>, DiskError> {
+        let stem = self
+            .first
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let extension = self
+            .first
+            .extension()
+            .map(|extension| extension.to_string_lossy().into_owned());
+        let numbers = disk::entries(self.directory())?.into_iter().filter_map(|path| {
+            let name = path.file_name()?.to_string_lossy().into_owned();
+            let rest = name.strip_prefix(&stem)?;
+            let rest = match &extension {
+                Some(extension) => rest.strip_suffix(extension.as_str())?.strip_suffix('.')?,
+                None => rest,
+            };
+            match rest {
+                "" => (!self.is_numbered).then_some(0),
+                rest => rest
+                    .strip_prefix('-')?
+                    .parse()
+                    .ok()
+                    .filter(|number| *number > 0 || self.is_numbered),
+            }
+        });
+        Ok(numbers.max())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_counted_from_the_name_that_was_given_or_as_the_original_counts_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let ours = Names::of(&dir.path().join("web.log"));
+        let original = Names::numbered(&dir.path().join("data"));
+        assert_eq!((ours.last().unwrap(), original.last().unwrap()), (None, None));
+        for name in [
+            "web.log",
+            "web-2.log",
+            "web-x.log",
+            "web-3.txt",
+            "data-0.log",
+            ".tmp.web-7.log",
+            "data.log",
+        ] {
+            std::fs::write(dir.path().join(name), "").unwrap();
+        }
+        assert_eq!((ours.last().unwrap(), original.last().unwrap()), (Some(2), Some(0)));
+        assert_eq!(ours.file(0), dir.path().join("web.log"));
+        assert_eq!(ours.file(3), dir.path().join("web-3.log"));
+        assert_eq!(ours.unfinished(3), dir.path().join(".tmp.web-3.log"));
+        assert_eq!(original.file(0), dir.path().join("data-0.log"));
+        assert_eq!(Names::of(Path::new("x")).file(1), Path::new("x-1"));
+        assert_eq!(Names::of(Path::new("x")).directory(), Path::new("."));
+    }
+}
