@@ -5,7 +5,7 @@
 //! (`tests/simulate/`) meet them as well. Those of the ring are in `ring/tests/stepping/mutants.rs` too.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// A mutant, and the test that must fail with it.
@@ -174,6 +174,8 @@ fn cargo_test(name: &str, mutant: &str, arguments: &[&str]) -> Output {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("mutants");
     Command::new(cargo)
+        // What is compiled on the way is shared with the tests that run now; the program they execute is not, for this one takes another place.
+        .env("CARGO_BUILD_BUILD_DIR", build_directory())
         .args([
             "test",
             "--quiet",
@@ -192,4 +194,11 @@ fn cargo_test(name: &str, mutant: &str, arguments: &[&str]) -> Output {
         .env("HOG_MUTANT", mutant)
         .output()
         .expect("cargo runs")
+}
+
+/// Where cargo compiles these tests.
+fn build_directory() -> &'static Path {
+    Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .parent()
+        .expect("cargo has its directory for tests below the one that it builds in")
 }
