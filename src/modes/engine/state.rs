@@ -126,14 +126,23 @@ pub struct State {
 }
 
 impl State {
-    /// Its bytes. What is above the bounds, oldest first, is left out.
+    /// Its bytes. Of the oldest marks above the bounds no more than a digest is kept; the oldest digests above theirs are left out.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let late = &self.late[self.late.len().saturating_sub(LATE_MAX)..];
         let held = &self.held[self.held.len().saturating_sub(HELD_MAX)..];
+        // A state that was read has the marks of files that waited among the late ones, so these may be more than LATE_MAX.
+        let room = LATE_MAX + HELD_MAX - held.len();
+        let (older, late) = self.late.split_at(self.late.len().saturating_sub(room));
+        let older = older.iter().filter(|mark| mark.file.born > 0);
+        let done: Vec<u64> = self
+            .done
+            .iter()
+            .copied()
+            .chain(older.map(|mark| mark.file.digest()))
+            .collect();
         let marks = late.len() + held.len();
         let room = (hog_ring::limits::STATE_MAX - STATE_LEN - marks * MARK_LEN) / DIGEST_LEN;
-        let done = &self.done[self.done.len().saturating_sub(DONE_MAX.min(room))..];
+        let done = &done[done.len().saturating_sub(DONE_MAX.min(room))..];
         let mut bytes = Vec::with_capacity(STATE_LEN + marks * MARK_LEN + done.len() * DIGEST_LEN);
         match &self.current {
             Some(mark) => mark.put(&mut bytes),
@@ -357,6 +366,24 @@ mod tests {
         let mut state = decoded;
         state.finish(mark(700));
         assert_eq!(state.late.len(), LATE_MAX);
+    }
+
+    #[test]
+    fn what_a_ring_remembers_of_files_is_not_less_when_it_is_read_and_written_again() {
+        let mut state = State::default();
+        for number in 1..=LATE_MAX as u64 {
+            state.finish(mark(number));
+        }
+        state.held = (600..600 + HELD_MAX as u64).map(mark).collect();
+        let again = State::decode(&state.encode()).unwrap();
+        assert_eq!(again.late.len(), LATE_MAX + HELD_MAX);
+        assert_eq!(State::decode(&again.encode()), Some(again.clone()));
+        // And others wait then, which another ring has begun.
+        let mut fuller = again.clone();
+        fuller.held = (700..702).map(mark).collect();
+        let decoded = State::decode(&fuller.encode()).unwrap();
+        assert_eq!(decoded.late, [&again.late[2..], &fuller.held[..]].concat());
+        assert_eq!(decoded.done, [1, 2].map(|number| mark(number).file.digest()));
     }
 
     #[test]
