@@ -1,8 +1,7 @@
 //! Opening hogstat.db: versions, migrations, and what is done with a file that is not sound.
 //!
-//! A database's version is SQLite's `user_version`: the number of migrations it has been through. Each is applied in
-//! one transaction together with its version, so a kill between any two leaves a database that the next open brings
-//! on. A later version than this crate knows is refused before anything is written.
+//! A database's version is SQLite's `user_version`: the number of migrations it has been through. Those that are missing are applied in
+//! one transaction together with the version, so a kill leaves a database as it was, and whoever reads beside it never sees one that is half made. A later version than this crate knows is refused before anything is written.
 //!
 //! Assumed of the disk: what SQLite assumes. Not assumed: that the file is ours, or whole.
 
@@ -197,19 +196,18 @@ fn quick_check(connection: &Connection) -> Result<(), Failure> {
     }
 }
 
-/// Applies what is missing, each migration and its version in one transaction.
+/// Applies the migrations that are missing, and sets the version, in one transaction: who reads meanwhile finds the version that was there, and never one in between.
 fn migrate(connection: &mut Connection) -> Result<(), Failure> {
-    loop {
-        let step = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        // Read again under the write lock: another process may have come first.
-        let found = version(&step)?;
-        let script = usize::try_from(found).ok().and_then(|found| MIGRATIONS.get(found));
-        let Some(script) = script else { return Ok(()) };
-        step.execute_batch(script)?;
-        step.pragma_update(None, "application_id", APPLICATION_ID)?;
-        step.pragma_update(None, "user_version", i64::from(found) + 1)?;
-        step.commit()?;
+    let all = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Read again under the write lock: another process may have come first.
+    let found = version(&all)?;
+    for script in MIGRATIONS.iter().skip(found as usize) {
+        all.execute_batch(script)?;
     }
+    all.pragma_update(None, "application_id", APPLICATION_ID)?;
+    all.pragma_update(None, "user_version", i64::from(found.max(known_version())))?;
+    all.commit()?;
+    Ok(())
 }
 
 /// The file may have been made by anyone: its views may not call what has effects, and its cells are checked.
