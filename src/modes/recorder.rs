@@ -63,6 +63,9 @@ pub struct Recorder {
 /// Acknowledged positions are noted at most this often.
 const ACKS_EVERY: Duration = Duration::from_secs(1);
 
+/// How often it looks whether it is time to end: whoever ends waits for that.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// While so many notes wait for the database, no faults and connections are added: what others do must not fill our memory.
 const FAULTS_WAITING_MAX: usize = 10_000;
 /// The same of all other notes, which come from what is drained here.
@@ -224,7 +227,9 @@ impl<'a> Writer<'a> {
             if !post.pass.is_current() {
                 return Ok(()); // a successor has the desk
             }
-            match self.desk.taken.recv_timeout(Duration::from_millis(200)) {
+            // All others have ended by then: what they noted is here.
+            let patience = if is_over { Duration::ZERO } else { LOOK };
+            match self.desk.taken.recv_timeout(patience) {
                 Ok(note) => {
                     *self.in_hand() = Some(note.clone());
                     provoke::here();

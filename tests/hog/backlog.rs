@@ -30,7 +30,7 @@ fn assert_newcomer_is_spooled(scene: &Scene, address: &str, name: &str, backlog:
 #[test]
 fn a_new_producer_is_served_while_a_backlog_waits_for_a_destination_that_is_not_there() {
     let scene = Scene::new();
-    let bytes = scene.lines(20 << 20);
+    let bytes = scene.lines(8 << 20);
     let mut receiver = scene.receiver("recv");
     receiver.kill();
     leave_backlog(&scene, &receiver.address, &bytes);
@@ -44,7 +44,7 @@ fn a_new_producer_is_served_while_a_backlog_waits_for_a_destination_that_is_not_
 #[test]
 fn new_producers_are_served_while_a_backlog_is_sent_to_a_destination_that_takes_nothing() {
     let scene = Scene::new();
-    let bytes = scene.lines(20 << 20);
+    let bytes = scene.lines(8 << 20);
     let mut receiver = scene.receiver("recv");
     receiver.kill();
     leave_backlog(&scene, &receiver.address, &bytes);

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 
 const FAILURES: &str = "3";
 /// What is shipped for them.
-const BYTES: usize = 20 << 20;
+const BYTES: usize = 6 << 20;
 
 /// A script with everything that it started. Killed alone, it could not tidy up.
 struct Script {

@@ -183,7 +183,7 @@ fn connections_cut_at_random_bytes_lose_and_double_nothing() {
 #[test]
 fn receivers_that_hang_up_and_read_no_more_hold_nobody_up() {
     let scene = Scene::new();
-    let bytes = scene.lines(24 << 20);
+    let bytes = scene.lines(12 << 20);
     let input = scene.file("input.log", &bytes);
     let receiver = scene.receiver("recv");
     // It hangs up while megabytes are on their way, and does not close its end: the sender waits for room in the sockets then.

@@ -119,7 +119,7 @@ fn spin(time: Duration) {
 fn survive_kills_of(roles: &[Role], gauges: [Gauge; SHIPMENTS]) {
     for gauge in gauges {
         let scene = Scene::new();
-        let size = scene.draw(|chance| chance.usize(8 << 20..20 << 20));
+        let size = scene.draw(|chance| chance.usize(3 << 20..8 << 20));
         let bytes = scene.lines(size);
         let input = scene.file("input.log", &bytes);
         // Positions are never less than the bytes of the lines; letters at random do not compress to two thirds.

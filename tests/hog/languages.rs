@@ -116,7 +116,7 @@ fn a_program_in_c_that_is_killed_again_and_again_loses_and_doubles_nothing() {
     for round in 0..5 {
         let (_, before) = scene.progress();
         let mut killed = Endless::start(&scene, &program);
-        let more = scene.draw(|chance| chance.u64(100_000..1_000_000));
+        let more = scene.draw(|chance| chance.u64(100_000..300_000));
         wait_until("it has logged enough", || scene.progress().1 > before + more);
         assert!(killed.0.try_wait().unwrap().is_none(), "it ended by itself");
         if round % 2 == 0 {

@@ -45,7 +45,7 @@ fn what_an_engine_logs_is_in_the_archive_of_this_host() {
 fn survive_kills(with_engine: bool) {
     for ring_size in ["64KiB", "1MiB"] {
         let scene = Scene::new();
-        let size = scene.draw(|chance| chance.usize(8 << 20..14 << 20));
+        let size = scene.draw(|chance| chance.usize(3 << 20..7 << 20));
         let bytes = scene.lines(size);
         let input = scene.file("input.log", &bytes);
         let mut moments: Vec<u64> = (0..20)

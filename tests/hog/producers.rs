@@ -153,7 +153,7 @@ fn kill_programs_in_transactions(scene: &Scene, drain: &dyn Fn() -> Process, wai
     let mut drainer = drain();
     for run in 1..=5_u64 {
         let program = start(scene, "program_that_is_killed_in_a_transaction");
-        let enough = scene.draw(|chance| chance.u64(100_000..2_000_000));
+        let enough = scene.draw(|chance| chance.u64(100_000..500_000));
         wait_until("it has logged enough", || scene.progress().1 > enough);
         if run % 2 == 0 {
             drainer.kill();

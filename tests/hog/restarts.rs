@@ -27,7 +27,7 @@ fn log_once(scene: &Scene, bytes: &[u8]) {
 #[test]
 fn kills_during_recovery_ten_deep_lose_and_double_nothing() {
     let scene = Scene::new();
-    let mut bytes = scene.lines(16 << 20);
+    let mut bytes = scene.lines(12 << 20);
     let mut receiver = absent(&scene, "recv");
     // Each connection carries a little of the backlog, so that no life of the sender comes to the end of its recovery.
     let network = Proxy::new(&receiver.address);
@@ -135,7 +135,7 @@ fn a_stream_that_goes_on_when_the_destinations_change_goes_whole_to_the_new_one(
 #[test]
 fn a_killed_sender_started_again_with_other_batches_loses_and_doubles_nothing() {
     let scene = Scene::new();
-    let bytes = scene.lines(12 << 20);
+    let bytes = scene.lines(5 << 20);
     let input = scene.file("input.log", &bytes);
     let receiver = scene.receiver("recv");
     let arguments = [

@@ -34,7 +34,7 @@ const MIB: u64 = 1 << 20;
 #[test]
 fn a_spool_at_its_bound_holds_producers_up_and_goes_on_once_it_is_delivered() {
     let scene = Scene::new();
-    let bytes = scene.lines(30 << 20);
+    let bytes = scene.lines(12 << 20);
     let input = scene.file("input.log", &bytes);
     let mut receiver = absent(&scene);
     let mut sender = scene.sender_with(&[GROUP], &[&receiver.address], &["--spool-max", "8MiB"]);
@@ -67,7 +67,7 @@ fn a_full_disk_holds_producers_up_and_costs_nothing() {
     let Some(disk) = SmallDisk::new(scene.path("spool"), 16) else {
         return;
     };
-    let bytes = scene.lines(30 << 20);
+    let bytes = scene.lines(20 << 20);
     let input = scene.file("input.log", &bytes);
     let mut receiver = absent(&scene);
     // More than the disk has: it is the disk that bounds.
@@ -124,7 +124,7 @@ fn a_sender_that_is_killed_again_and_again_on_a_full_disk_loses_and_doubles_noth
     let Some(_disk) = SmallDisk::new(scene.path("spool"), 16) else {
         return;
     };
-    let bytes = scene.lines(24 << 20);
+    let bytes = scene.lines(20 << 20);
     let input = scene.file("input.log", &bytes);
     let mut receiver = absent(&scene);
     let mut sender = scene.sender(&[&receiver.address]);
@@ -148,7 +148,7 @@ fn a_sender_that_is_killed_again_and_again_on_a_full_disk_loses_and_doubles_noth
 fn delivered_segments_stay_as_long_as_they_are_to_be_retained_and_give_way_to_new_ones() {
     let scene = Scene::new();
     let receiver = scene.receiver("recv");
-    let bounds = ["--spool-max", "16MiB", "--retain", "1h"];
+    let bounds = ["--spool-max", "12MiB", "--retain", "1h"];
     let mut sender = scene.sender_with(&[GROUP], &[&receiver.address], &bounds);
     let first = scene.lines(6 << 20);
     scene.log(&[&scene.file("first.log", &first)]);
@@ -162,11 +162,11 @@ fn delivered_segments_stay_as_long_as_they_are_to_be_retained_and_give_way_to_ne
     wait_until("the status says so", || retained(&scene) > 3 * MIB);
     sender.kill();
     let sender = scene.sender_with(&[GROUP], &[&receiver.address], &bounds);
-    let second = scene.lines(24 << 20);
+    let second = scene.lines(14 << 20);
     scene.log(&[&scene.file("second.log", &second)]);
     scene.wait_acked();
     scene.assert_arrived(&receiver, &[first, second].concat());
-    assert!(size_of(&scene.path("spool").join(GROUP)) <= 16 * MIB);
+    assert!(size_of(&scene.path("spool").join(GROUP)) <= 12 * MIB);
     drop(sender);
     let _sender = scene.sender_with(&[GROUP], &[&receiver.address], &["--retain", "1ms"]);
     wait_until("their time is over", || scene.spooled().len() == 1);
@@ -224,10 +224,10 @@ fn parts_of(mut bytes: &[u8]) -> Vec<&[u8]> {
 #[test]
 fn the_oldest_records_are_dropped_for_the_newest_and_counted_and_marked() {
     let scene = Scene::new();
-    let bytes = scene.lines(30 << 20);
+    let bytes = scene.lines(18 << 20);
     let mut receiver = absent(&scene);
     let up = scene.receiver("up");
-    let bounds = ["--spool-max", "16MiB", "--on-full", "drop-oldest"];
+    let bounds = ["--spool-max", "12MiB", "--on-full", "drop-oldest"];
     let to = [&*receiver.address, &*up.address];
     let mut sender = scene.sender_with(&[GROUP], &to, &bounds);
     // Slowly enough for the one that is up.
@@ -236,7 +236,7 @@ fn the_oldest_records_are_dropped_for_the_newest_and_counted_and_marked() {
         wait_until("the one that is up has it", || scene.unacked_by(&up.address) == Some(0));
     }
     scene.assert_arrived(&up, &bytes);
-    assert!(size_of(&scene.path("spool").join(GROUP)) <= 16 * MIB);
+    assert!(size_of(&scene.path("spool").join(GROUP)) <= 12 * MIB);
     receiver.start(&scene);
     scene.wait_acked();
     let raw = scene.raw_with_gaps(&receiver.archive);
@@ -268,11 +268,11 @@ fn a_stream_that_was_dropped_with_its_end_ends_at_the_destination_that_missed_it
     let bounds = ["--spool-max", "8MiB", "--on-full", "drop-oldest", "--drain-and-exit"];
     let short = scene.file("short", b"one line of a short run\n");
     scene.pipe(&short).succeed();
-    let bytes = scene.lines(16 << 20);
+    let bytes = scene.lines(10 << 20);
     let input = scene.file("input.log", &bytes);
     // All of it is in rings when the sender starts: it does not end before that is through.
     let mut arguments = scene.engine_arguments(GROUP, &[&input]);
-    arguments.extend(words(&["--ring-size", "64MiB"]));
+    arguments.extend(words(&["--ring-size", "32MiB"]));
     scene.start("engine", &arguments).succeed();
     let mut sender = scene.sender_with(&[GROUP], &[&receiver.address], &bounds);
     wait_until("all is drained", || {
@@ -299,7 +299,7 @@ fn a_stream_that_was_dropped_with_its_end_ends_at_the_destination_that_missed_it
 #[test]
 fn a_sender_that_is_killed_while_it_drops_leaves_records_or_the_word_that_they_are_gone() {
     let scene = Scene::new();
-    let bytes = scene.lines(40 << 20);
+    let bytes = scene.lines(20 << 20);
     let input = scene.file("input.log", &bytes);
     let mut receiver = absent(&scene);
     let bounds = ["--spool-max", "8MiB", "--on-full", "drop-oldest"];
@@ -345,7 +345,7 @@ fn a_full_disk_drops_the_oldest_records_if_that_is_asked_for() {
     let Some(disk) = SmallDisk::new(scene.path("spool"), 24) else {
         return;
     };
-    let bytes = scene.lines(30 << 20);
+    let bytes = scene.lines(20 << 20);
     let input = scene.file("input.log", &bytes);
     let mut receiver = absent(&scene);
     // The bound is not met: a stranger has taken what it counts upon.

@@ -19,6 +19,8 @@ use tempfile::TempDir;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at a condition: the shortest, and the longest.
 const LOOK: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(20));
+/// A look that starts a process takes long, and the time of those that are waited for: it is followed by a pause of twice its length, up to this.
+const REST_MAX: Duration = Duration::from_millis(200);
 /// Of a process's words, as many lines are shown.
 const WORDS: usize = 60;
 
@@ -395,9 +397,13 @@ pub(crate) fn words<'a>(words: &[&'a str]) -> Vec<&'a OsStr> {
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     let (mut pause, longest) = LOOK;
-    while !condition() {
+    loop {
+        let began = Instant::now();
+        if condition() {
+            return;
+        }
         assert!(Instant::now() < deadline, "waited in vain until {what}");
-        std::thread::sleep(pause);
+        std::thread::sleep(pause.max(began.elapsed() * 2).min(REST_MAX));
         pause = (pause * 2).min(longest);
     }
 }

@@ -6,7 +6,7 @@
 //! there, and all others wherever they are.
 //!
 //! Within the project's tests n grows by a half each time, but for calls on segments and on hogstat.db; with `HOG_EVERY_SYSCALL=1` no call is left
-//! out. Without strace, or where it may not trace, that is said, and the tests pass.
+//! out. Some plays go on at a time, each with a scene of its own. Without strace, or where it may not trace, that is said, and the tests pass.
 
 use crate::arrived::{assert_equal, assert_stored_once, segments};
 use crate::roles::{Process, Receiver};
@@ -14,6 +14,8 @@ use crate::scene::{GROUP, Scene, wait_until, words, words_of};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Kinds of calls by which something is made, read, changed, moved, locked, made durable or told.
 const CALLS: &[&str] = &[
@@ -220,30 +222,72 @@ fn can_trace() -> bool {
     can
 }
 
+/// The deaths at calls of one kind, one after the other, until one is left over: a run of the role in which nobody died.
+#[derive(Clone, Copy)]
+struct Series {
+    call: &'static str,
+    on: On,
+    /// The first n.
+    first: u32,
+}
+
+/// So many plays go on at a time: most of each is waiting for processes and the disk.
+const AT_ONCE: u32 = 3;
+
+impl Series {
+    /// Those of a kind of call: where no n is left out there are many, for whoever plays at the same time to share.
+    fn of(call: &'static str, on: On) -> Vec<Self> {
+        let parts = if on == On::All { 1 } else { AT_ONCE };
+        (1..=parts).map(|first| Self { call, on, first }).collect()
+    }
+
+    /// Plays it with `act`, which says whether somebody died. How often somebody did.
+    fn play(self, act: impl Fn(Death) -> bool) -> usize {
+        let Self { call, on, first } = self;
+        let every = std::env::var_os("HOG_EVERY_SYSCALL").is_some();
+        let (mut n, mut kills) = (first, 0);
+        loop {
+            println!("killed at {call} number {n}, on {on:?}"); // shown if it fails
+            if !act(Death { call, n, on }) {
+                return kills;
+            }
+            kills += 1;
+            n += match on {
+                On::All if every => 1,
+                On::All => 1 + n / 2,
+                On::Segments | On::Database => AT_ONCE,
+            };
+        }
+    }
+}
+
 /// Plays `act` with one death after the other, until it says that nobody died.
-fn at_every_call(act: impl Fn(Death) -> bool) {
+fn at_every_call(act: impl Fn(Death) -> bool + Sync) {
     let everywhere = CALLS.iter().map(|call| (*call, On::All));
     let on_segments = CALLS_ON_SEGMENTS.iter().map(|call| (*call, On::Segments));
     at_each(everywhere.chain(on_segments), act);
 }
 
-fn at_each(calls: impl Iterator<Item = (&'static str, On)>, act: impl Fn(Death) -> bool) {
+fn at_each(calls: impl Iterator<Item = (&'static str, On)>, act: impl Fn(Death) -> bool + Sync) {
     if !can_trace() {
         return;
     }
-    let every = std::env::var_os("HOG_EVERY_SYSCALL").is_some();
-    let mut kills = 0;
-    for (call, on) in calls {
-        let mut n = 1;
-        loop {
-            println!("killed at {call} number {n}, on {on:?}"); // shown if it fails
-            if !act(Death { call, n, on }) {
-                break;
-            }
-            kills += 1;
-            n += if every || on != On::All { 1 } else { 1 + n / 2 };
+    let mut series: Vec<Series> = calls.flat_map(|(call, on)| Series::of(call, on)).collect();
+    // The longest first.
+    series.reverse();
+    let (series, kills) = (Mutex::new(series.into_iter()), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let next = series.lock().unwrap().next();
+                    let Some(next) = next else { break };
+                    kills.fetch_add(next.play(&act), Ordering::Relaxed);
+                }
+            });
         }
-    }
+    });
+    let kills = kills.into_inner();
     println!("{kills} kills");
     assert!(kills > 10, "only {kills} kills");
 }
