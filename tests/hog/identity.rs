@@ -91,8 +91,11 @@ fn locks_of_killed_roles_whose_pids_were_given_out_again_hold_up_nobody() {
     });
     scene.wait_acked();
     for lock in &locks {
-        let held = flock(File::open(lock).unwrap(), FlockOperation::NonBlockingLockShared);
-        assert_eq!(held, Err(rustix::io::Errno::WOULDBLOCK), "{}", lock.display());
+        // It runs before it has all of them.
+        wait_until(&format!("somebody has {}", lock.display()), || {
+            flock(File::open(lock).unwrap(), FlockOperation::NonBlockingLockShared)
+                == Err(rustix::io::Errno::WOULDBLOCK)
+        });
     }
     scene.assert_arrived(&receiver, &lines);
 }

@@ -192,7 +192,7 @@ fn what_enemies_write_into_their_rings_costs_no_other_ring_of_the_group() {
     let mut sender = scene.sender(&[&receiver.address]);
     let logs: Vec<(PathBuf, Vec<u8>)> = (0..3)
         .map(|number| {
-            let bytes = scene.lines(2 << 20);
+            let bytes = scene.lines(1_200_000); // more than a ring holds
             (scene.file(&format!("sound-{number}.log"), &bytes), bytes)
         })
         .collect();
