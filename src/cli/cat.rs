@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub(super) struct CatArgs {
-    /// Segment files, or directories that are looked through for them; or the original's .log files
+    /// Segment files, directories of them, or the original's .log files
     ///
     /// Files of the original's recorder (fregion, raw mode) are known by their first bytes, whatever they are called, and read only if they are named
     /// themselves, in a command of their own.

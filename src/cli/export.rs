@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub(super) struct ExportArgs {
-    /// Segment files, or directories that are looked through for them; or the original's .log files
+    /// Segment files, directories of them, or the original's .log files
     #[arg(required = true)]
     paths: Vec<PathBuf>,
     /// What to write

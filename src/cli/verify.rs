@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub(super) struct VerifyArgs {
-    /// Segment files, or directories that are looked through for them; or the original's .log files
+    /// Segment files, directories of them, or the original's .log files
     ///
     /// Files of the original's recorder have no checksums: of these it is verified that every record that their log speaks of can be read.
     #[arg(required = true)]

@@ -104,7 +104,7 @@ fn every_file_that_the_safety_table_names_exists() {
 }
 
 /// The defects of the original: how they are numbered, and how many there are of each kind.
-const DEFECTS: [(char, u32); 4] = [('P', 7), ('C', 10), ('N', 17), ('R', 10)];
+const DEFECTS: [(char, u32); 5] = [('P', 7), ('C', 10), ('N', 17), ('R', 10), ('F', 10)];
 
 #[test]
 fn every_defect_of_the_original_has_a_row_and_each_row_a_test_that_exists() {
