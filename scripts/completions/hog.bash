@@ -115,7 +115,7 @@ _hog() {
             return 0
             ;;
         hog__subcmd__batchrecv)
-            opts="-d -m -q -h -V --listen --dir --store-dir --max-restarts --stall-timeout --on-worker-failed --quiet --help --version"
+            opts="-d -m -c -q -h -V --listen --dir --store-dir --format --series --consolidate --max-restarts --stall-timeout --on-worker-failed --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -139,6 +139,14 @@ _hog() {
                     ;;
                 -m)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "archive hobbes" -- "${cur}"))
+                    return 0
+                    ;;
+                --series)
+                    COMPREPLY=($(compgen -W "transactions log" -- "${cur}"))
                     return 0
                     ;;
                 --max-restarts)
@@ -683,7 +691,7 @@ _hog() {
             return 0
             ;;
         hog__subcmd__local)
-            opts="-g -d -m -q -h -V --group --dir --store-dir --sync --accept-gaps --drain-and-exit --socket-dir --shm-dir --shm-group --max-restarts --stall-timeout --on-worker-failed --quiet --help --version"
+            opts="-g -d -m -c -q -h -V --group --dir --store-dir --sync --accept-gaps --drain-and-exit --format --series --consolidate --socket-dir --shm-dir --shm-group --max-restarts --stall-timeout --on-worker-failed --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -715,6 +723,14 @@ _hog() {
                     ;;
                 --sync)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "archive hobbes" -- "${cur}"))
+                    return 0
+                    ;;
+                --series)
+                    COMPREPLY=($(compgen -W "transactions log" -- "${cur}"))
                     return 0
                     ;;
                 --socket-dir)

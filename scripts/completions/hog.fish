@@ -84,10 +84,15 @@ complete -c hog -n "__fish_hog_using_subcommand batchsend" -s V -l version -d 'P
 complete -c hog -n "__fish_hog_using_subcommand batchrecv" -l listen -d 'Where to listen; port 0 takes any' -r
 complete -c hog -n "__fish_hog_using_subcommand batchrecv" -s d -l dir -d 'Where archives lie, with $GROUP and $DATE in it' -r
 complete -c hog -n "__fish_hog_using_subcommand batchrecv" -s m -l store-dir -d 'Directory of hogstat.db' -r -F
+complete -c hog -n "__fish_hog_using_subcommand batchrecv" -l format -d 'What to store' -r -f -a "archive\t'The archive'
+hobbes\t'The archive, and beside it .log files as the original\'s recorder writes them'"
+complete -c hog -n "__fish_hog_using_subcommand batchrecv" -l series -d 'How .log files say in which order records came' -r -f -a "transactions\t'A series `transactions`: each with its time and its records'
+log\t'A series `log`: records one by one, without times'"
 complete -c hog -n "__fish_hog_using_subcommand batchrecv" -l max-restarts -d 'How often a worker may panic before it is given up' -r
 complete -c hog -n "__fish_hog_using_subcommand batchrecv" -l stall-timeout -d 'How long a worker may hang before it is replaced' -r
 complete -c hog -n "__fish_hog_using_subcommand batchrecv" -l on-worker-failed -d 'What to do once a worker was given up' -r -f -a "degrade\t'Go on without it, say so, and end with status 5'
 exit\t'End at once, in order, with status 5'"
+complete -c hog -n "__fish_hog_using_subcommand batchrecv" -s c -l consolidate -d 'Go on with the last .log file'
 complete -c hog -n "__fish_hog_using_subcommand batchrecv" -s q -l quiet -d 'Say less: -q only warnings, -qq only errors'
 complete -c hog -n "__fish_hog_using_subcommand batchrecv" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hog -n "__fish_hog_using_subcommand batchrecv" -s V -l version -d 'Print version'
@@ -95,6 +100,10 @@ complete -c hog -n "__fish_hog_using_subcommand local" -s g -l group -d 'A group
 complete -c hog -n "__fish_hog_using_subcommand local" -s d -l dir -d 'Where archives lie, with $GROUP and $DATE in it' -r
 complete -c hog -n "__fish_hog_using_subcommand local" -s m -l store-dir -d 'Directory of hogstat.db, and of the sockets of the original\'s programs' -r -F
 complete -c hog -n "__fish_hog_using_subcommand local" -l sync -d 'How often the archive is synced to disk' -r
+complete -c hog -n "__fish_hog_using_subcommand local" -l format -d 'What to store' -r -f -a "archive\t'The archive'
+hobbes\t'The archive, and beside it .log files as the original\'s recorder writes them'"
+complete -c hog -n "__fish_hog_using_subcommand local" -l series -d 'How .log files say in which order records came' -r -f -a "transactions\t'A series `transactions`: each with its time and its records'
+log\t'A series `log`: records one by one, without times'"
 complete -c hog -n "__fish_hog_using_subcommand local" -l socket-dir -d 'Where programs of the original register, if not in the store' -r -F
 complete -c hog -n "__fish_hog_using_subcommand local" -l shm-dir -d 'Where rings are; it must be tmpfs' -r -F
 complete -c hog -n "__fish_hog_using_subcommand local" -l shm-group -d 'Unix group, by name or number, that shares the rings' -r
@@ -104,6 +113,7 @@ complete -c hog -n "__fish_hog_using_subcommand local" -l on-worker-failed -d 'W
 exit\t'End at once, in order, with status 5'"
 complete -c hog -n "__fish_hog_using_subcommand local" -l accept-gaps -d 'Go on with rings that were drained before, elsewhere'
 complete -c hog -n "__fish_hog_using_subcommand local" -l drain-and-exit -d 'End once all found at the start is in the archive, synced'
+complete -c hog -n "__fish_hog_using_subcommand local" -s c -l consolidate -d 'Go on with the last .log file'
 complete -c hog -n "__fish_hog_using_subcommand local" -s q -l quiet -d 'Say less: -q only warnings, -qq only errors'
 complete -c hog -n "__fish_hog_using_subcommand local" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hog -n "__fish_hog_using_subcommand local" -s V -l version -d 'Print version'

@@ -1,6 +1,7 @@
 //! `hog batchrecv`: its flags, their defaults and reasons.
 
 use super::default_archive;
+use super::hobbes_files::HobbesFilesArgs;
 use super::supervision::SupervisionArgs;
 use super::values::address;
 use crate::exit::{ExitStatus, Failure};
@@ -35,6 +36,8 @@ pub(super) struct BatchrecvArgs {
     #[arg(short = 'm', long, value_name = "STORE")]
     store_dir: Option<PathBuf>,
     #[command(flatten)]
+    files: HobbesFilesArgs,
+    #[command(flatten)]
     supervision: SupervisionArgs,
 }
 
@@ -44,6 +47,7 @@ impl BatchrecvArgs {
             listen: self.listen,
             pattern: self.dir.map_or_else(default_archive, Ok)?,
             store: self.store_dir.unwrap_or_else(|| store::default_store("batchrecv")),
+            files: self.files.files()?,
             supervision: self.supervision.supervision()?,
         })
     }

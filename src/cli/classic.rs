@@ -51,10 +51,14 @@ pub(super) struct ClassicArgs {
     /// the one that hog is started in.
     #[arg(short = 'm', value_name = "DIR")]
     store: Option<String>,
-    /// Has no meaning: how segments are compressed does not depend on it
+    /// Store the archive alone, which is compressed, and no .log files
+    ///
+    /// Compressed files of the original are not written: their last records read wrongly. With -p it has no meaning.
     #[arg(short = 'z')]
     compress: bool,
-    /// Has no meaning: every start goes on with the archive that is there
+    /// Go on with the last .log file, instead of beginning another one
+    ///
+    /// With -p it has no meaning. Archives are gone on with in any case.
     #[arg(short = 'c')]
     consolidate: bool,
     /// Leave what earlier runs left (-p)
@@ -163,11 +167,16 @@ fn sockets_of(named: Vec<OsString>, can_be_written: impl Fn(&Path) -> bool) -> P
 impl ClassicArgs {
     fn translate(&self, around: &Surroundings) -> Result<Translation, String> {
         let mut notes = Vec::new();
+        let ships = !self.push.is_empty();
         if self.compress {
-            notes.push("-z changes nothing: how segments are compressed does not depend on it".to_owned());
+            let words = match ships {
+                true => "-z changes nothing with -p: what is shipped is compressed in any case",
+                false => "-z: there are archives, which are compressed, and no .log files",
+            };
+            notes.push(words.to_owned());
         }
-        if self.consolidate {
-            notes.push("-c changes nothing: every start goes on with the archive that is there".to_owned());
+        if self.consolidate && (ships || self.compress) {
+            notes.push("-c changes nothing: it is about .log files, and there are none".to_owned());
         }
         if self.no_recovery && self.push.is_empty() {
             notes.push("--no-recovery changes nothing without -p".to_owned());
@@ -179,6 +188,10 @@ impl ClassicArgs {
         };
         for group in &self.groups {
             arguments.extend(["--group".to_owned(), group.clone()]);
+        }
+        if !ships && !self.compress {
+            arguments.extend(["--format".to_owned(), "hobbes".to_owned()]);
+            arguments.extend(self.consolidate.then(|| "--consolidate".to_owned()));
         }
         self.add_places(around, &mut arguments, &mut notes)?;
         if let Some(shm_dir) = &self.shm.shm_dir {

@@ -1,5 +1,6 @@
 //! `hog local`: its flags, their defaults and reasons.
 
+use super::hobbes_files::HobbesFilesArgs;
 use super::supervision::SupervisionArgs;
 use super::values::{group, time, without_repeats};
 use super::{ShmDir, ShmSharing, SocketDir, default_archive};
@@ -54,6 +55,8 @@ pub(super) struct LocalArgs {
     #[arg(long)]
     drain_and_exit: bool,
     #[command(flatten)]
+    files: HobbesFilesArgs,
+    #[command(flatten)]
     sockets: SocketDir,
     #[command(flatten)]
     shm: ShmDir,
@@ -74,6 +77,7 @@ impl LocalArgs {
             shm_dir: self.shm.shm_dir,
             shm_group: self.sharing.shm_group,
             sync: self.sync,
+            files: self.files.files()?,
             accept_gaps: self.accept_gaps,
             drain_and_exit: self.drain_and_exit,
             supervision: self.supervision.supervision()?,

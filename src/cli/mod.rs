@@ -15,6 +15,7 @@ mod engine;
 mod export;
 mod faults;
 mod gc;
+mod hobbes_files;
 mod local;
 mod recover;
 mod refusal;

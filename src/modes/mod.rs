@@ -11,6 +11,7 @@ pub mod export;
 pub mod faults;
 pub mod gc;
 pub mod heartbeat;
+pub mod hobbes_files;
 pub mod hobbes_reader;
 pub mod intake;
 pub mod local;

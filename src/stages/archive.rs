@@ -49,6 +49,8 @@ pub struct Pending {
     pub segment: Option<Arc<OpenSegment>>,
     /// Acknowledgements by connection.
     pub acks: HashMap<u64, HashMap<StreamId, u64>>,
+    /// How many promises it keeps, from the first on.
+    promises: u64,
 }
 
 impl Pending {
@@ -81,6 +83,9 @@ pub struct Archive {
     date: String,
     /// What is to be acknowledged, by connection, once it is synced.
     pending: HashMap<u64, HashMap<StreamId, u64>>,
+    /// Promises so far, and how many of them, from the first on, a sync has covered.
+    promises: u64,
+    covered: u64,
     /// Where each stream ended at the last successful sync, if it has grown since the start.
     durable: HashMap<StreamId, (u64, StreamState)>,
     /// The same at the start.
@@ -148,6 +153,8 @@ impl Archive {
             pattern: pattern.clone(),
             date: date.to_owned(),
             pending: HashMap::new(),
+            promises: 0,
+            covered: 0,
             durable: HashMap::new(),
             at_start,
             local: None,
@@ -290,7 +297,14 @@ impl Archive {
     pub fn promise(&mut self, token: u64, stream: StreamId) {
         if let Some(held) = self.log.table().streams.get(&stream) {
             self.pending.entry(token).or_default().insert(stream, held.end);
+            self.promises += 1;
         }
+    }
+
+    /// How many promises were made, one for each append at least, and how many of them, from the first on, the disk has what they are for.
+    #[must_use]
+    pub fn promises(&self) -> (u64, u64) {
+        (self.promises, self.covered)
     }
 
     /// Whether anything waits for a sync.
@@ -316,11 +330,13 @@ impl Archive {
         Pending {
             segment: self.log.active().map(Arc::clone),
             acks: std::mem::take(&mut self.pending),
+            promises: self.promises,
         }
     }
 
     /// A sync of what was pending succeeded.
     pub fn synced(&mut self, pending: &Pending) {
+        self.covered = self.covered.max(pending.promises);
         for (stream, position) in pending.acks.values().flatten() {
             let state = match self.log.table().streams.get(stream) {
                 Some(held) if held.end == *position => held.state,
@@ -339,6 +355,7 @@ impl Archive {
     /// When no new segment can be begun.
     pub fn fall_back(&mut self) -> Result<(), DiskError> {
         self.pending.clear();
+        self.covered = self.promises; // what is left is on disk
         let streams = self.log.table_mut().streams.iter_mut();
         for (id, stream) in streams.filter(|(_, stream)| stream.state != StreamState::Forgotten) {
             let (end, state) = self

@@ -4,7 +4,7 @@ use crate::roles::Process;
 use crate::scene::{Scene, wait_until, words};
 use crate::v2::producer::{Program, wait_read};
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// `hog -s PORT -d in -m state -c`, and the port that it has.
 fn receive(scene: &Scene, port: u16) -> (Process, u16) {
@@ -24,6 +24,15 @@ fn receive(scene: &Scene, port: u16) -> (Process, u16) {
 
 fn archive(scene: &Scene) -> PathBuf {
     scene.path("in")
+}
+
+/// The `.log` files in a directory.
+fn log_files(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .filter(|path| path.extension() == Some(OsStr::new("log")))
+        .collect()
 }
 
 /// `hog -g web -p 10ms 10MB to -d spool -m store`, with rings of the test's own.
@@ -52,6 +61,13 @@ fn what_programs_of_the_original_log_is_shipped_and_received_by_its_command_line
         .map(|record| record["value"][0].clone())
         .collect();
     assert_eq!(numbers, (0..20).map(serde_json::Value::from).collect::<Vec<_>>());
+    // And in a file such as the original's receiver writes.
+    let mut files = Vec::new();
+    wait_until("they are in a .log file", || {
+        files = log_files(&archive(&scene).join("web"));
+        files.len() == 1 && scene.json(&files[0]).len() == 20
+    });
+    assert_eq!(scene.json(&files[0])[19]["value"][0], 19);
     let said = sender.words();
     for word in [
         "that is taken for the 10MB of -p",
@@ -59,7 +75,11 @@ fn what_programs_of_the_original_log_is_shipped_and_received_by_its_command_line
     ] {
         assert!(said.contains(word), "{said}");
     }
-    assert!(receiver.words().contains("-c changes nothing"), "{}", receiver.words());
+    assert!(
+        receiver.words().contains("--format hobbes --consolidate"),
+        "{}",
+        receiver.words()
+    );
     for mut role in [sender, receiver] {
         role.terminate();
         role.succeed();
@@ -120,7 +140,7 @@ fn a_local_of_the_original_s_command_line_archives_where_it_is_started() {
     wait_read(&mut local, &program.path);
     wait_until("it is in the archive", || scene.json(&here.join("web")).len() == 1);
     assert!(here.join("hogstat/hogstat.db").exists());
-    assert!(local.words().contains("-z changes nothing"), "{}", local.words());
+    assert!(local.words().contains("-z: there are archives"), "{}", local.words());
     local.terminate();
     local.succeed();
 }

@@ -88,11 +88,9 @@ fn a_receiver_listens_at_its_port_and_goes_on_with_its_archive() {
     assert_eq!(
         translated("-s 10101 -d in -m store -c"),
         Ok((
-            "batchrecv --listen 0.0.0.0:10101 --dir /here/in --store-dir /here/store".to_owned(),
-            vec![
-                "-c changes nothing: every start goes on with the archive that is there".to_owned(),
-                "-d has no variable: archives are in /here/in/$GROUP/$DATE".to_owned(),
-            ]
+            "batchrecv --listen 0.0.0.0:10101 --format hobbes --consolidate --dir /here/in --store-dir /here/store"
+                .to_owned(),
+            vec!["-d has no variable: archives are in /here/in/$GROUP/$DATE".to_owned(),]
         ))
     );
 }
@@ -102,19 +100,19 @@ fn archives_and_the_store_are_never_one_directory() {
     for (line, ours) in [
         (
             "-s 1",
-            "batchrecv --listen 0.0.0.0:1 --dir /here/$GROUP/$DATE/data --store-dir /here/hogstat",
+            "batchrecv --listen 0.0.0.0:1 --format hobbes --dir /here/$GROUP/$DATE/data --store-dir /here/hogstat",
         ),
         (
             "-s 1 -d ./in/ -m in",
-            "batchrecv --listen 0.0.0.0:1 --dir /here/in --store-dir /here/in/hogstat",
+            "batchrecv --listen 0.0.0.0:1 --format hobbes --dir /here/in --store-dir /here/in/hogstat",
         ),
         (
             "-g web",
-            "local --group web --dir /here/$GROUP/$DATE/data --store-dir /var/tmp",
+            "local --group web --format hobbes --dir /here/$GROUP/$DATE/data --store-dir /var/tmp",
         ),
         (
             "-g web -m .",
-            "local --group web --socket-dir /here --dir /here/$GROUP/$DATE/data --store-dir /here/hogstat",
+            "local --group web --format hobbes --socket-dir /here --dir /here/$GROUP/$DATE/data --store-dir /here/hogstat",
         ),
     ] {
         assert_eq!(translated(line).map(|(line, _)| line), Ok(ours.to_owned()), "{line}");

@@ -14,6 +14,7 @@ use crate::formats::table::{ApplyError, StreamState};
 use crate::formats::wire::{Held, Hello, Refuse, RefuseCode};
 use crate::ids::{OwnerId, StreamId};
 use crate::modes::batchrecv::acks::AckBox;
+use crate::modes::hobbes_files::Durability;
 use crate::modes::rarely::Rarely;
 use crate::modes::recorder::Recorder;
 use crate::modes::stop::Stop;
@@ -85,6 +86,19 @@ pub enum StoreError {
     /// The disk refused.
     #[error(transparent)]
     Append(#[from] AppendError),
+}
+
+impl Durability for GroupStore {
+    fn appended(&self) -> u64 {
+        self.lock().archive.promises().0
+    }
+
+    fn synced(&self) -> u64 {
+        self.lock().archive.promises().1
+    }
+
+    /// Its own thread syncs what is appended at once.
+    fn sync(&self, _pass: &Pass) {}
 }
 
 impl GroupStore {

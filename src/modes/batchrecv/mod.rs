@@ -14,6 +14,7 @@ pub mod serving;
 
 use crate::exit::{ExitStatus, Failure, chain};
 use crate::limits::GROUPS_MAX;
+use crate::modes::hobbes_files::{self, HobbesFiles};
 use crate::modes::preflight;
 use crate::modes::recorder::Recorder;
 use crate::modes::service::Service;
@@ -47,6 +48,8 @@ pub struct BatchrecvOptions {
     pub pattern: ArchivePattern,
     /// The store.
     pub store: PathBuf,
+    /// The `.log` files beside archives, if there are to be any.
+    pub files: Option<HobbesFiles>,
     /// How workers are watched.
     pub supervision: Supervision,
 }
@@ -54,6 +57,7 @@ pub struct BatchrecvOptions {
 /// The groups that are stored here.
 pub struct Groups {
     pattern: ArchivePattern,
+    files: Option<HobbesFiles>,
     by_name: Mutex<HashMap<String, Arc<GroupSlot>>>,
     recorder: Recorder,
     stop: Stop,
@@ -102,6 +106,17 @@ impl Groups {
             syncing.sync_until(post)
         });
         self.supervisor.start(job).map_err(|error| chain(&error))?;
+        if let Some(files) = self.files {
+            let job = hobbes_files::job(
+                files,
+                &self.pattern,
+                name,
+                Arc::clone(&group),
+                &Arc::default(),
+                &self.stop,
+            );
+            self.supervisor.start(job).map_err(|error| chain(&error))?;
+        }
         *slot = Some(Arc::clone(&group));
         Ok(group)
     }
@@ -153,6 +168,7 @@ pub fn run(options: &BatchrecvOptions) -> Result<ExitStatus, Failure> {
     info!("listening on {address}, archives under {}", base.display());
     let groups = Arc::new(Groups {
         pattern: options.pattern.clone(),
+        files: options.files,
         by_name: Mutex::default(),
         recorder: recorder.clone(),
         stop: stop.clone(),

@@ -11,8 +11,10 @@ mod opening;
 mod unsynced;
 
 use crate::exit::{ExitStatus, Failure};
+use crate::fence::Pass;
 use crate::modes::drainer::thread::Surroundings;
 use crate::modes::drainer::{self, DrainerReport};
+use crate::modes::hobbes_files::{self, Durability, FilesReport, HobbesFiles};
 use crate::modes::intake::{self, IntakeReport, Orphans};
 use crate::modes::recorder::Recorder;
 use crate::modes::service::Service;
@@ -49,6 +51,8 @@ pub struct LocalOptions {
     pub shm_group: Option<ShmGroup>,
     /// How often archives are synced.
     pub sync: Duration,
+    /// The `.log` files beside archives, if there are to be any.
+    pub files: Option<HobbesFiles>,
     /// Go on with rings from which somebody else took what the archive lacks.
     pub accept_gaps: bool,
     /// End once everything found at the start is in the archive, synced.
@@ -70,6 +74,8 @@ struct Group {
     report: Arc<DrainerReport>,
     intake: Arc<IntakeReport>,
     unsynced: Arc<Unsynced>,
+    /// How far its `.log` files have come, if there are any.
+    files: Option<Arc<FilesReport>>,
     /// What has to be synced before all is done; known once all that was there at the start is drained.
     goal: Option<u64>,
 }
@@ -140,7 +146,9 @@ impl Group {
         if self.goal.is_none() && self.report.caught_up.load(Ordering::Acquire) && self.intake.goal().is_some() {
             self.goal = Some(self.unsynced.appends());
         }
-        self.goal.is_some_and(|goal| self.unsynced.synced() >= goal)
+        let is_in_files = |goal| self.files.as_ref().is_none_or(|files| files.exported() >= goal);
+        self.goal
+            .is_some_and(|goal| self.unsynced.synced() >= goal && is_in_files(goal))
     }
 }
 
@@ -204,13 +212,45 @@ fn start_group(
     );
     supervisor.start(drainer::thread::job(place, rings, log, around, stop))?;
     supervisor.start(intake_job)?;
+    let durability = Arc::new(LocalDurability {
+        name: name.clone(),
+        unsynced: Arc::clone(&unsynced),
+        recorder: recorder.clone(),
+    });
+    let files = options.files.map(|files| {
+        let report = Arc::<FilesReport>::default();
+        let job = hobbes_files::job(files, &options.pattern, &name, durability, &report, stop);
+        supervisor.start(job).map(|()| report)
+    });
     Ok(Group {
         name,
         report,
         intake,
         unsynced,
+        files: files.transpose()?,
         goal: None,
     })
+}
+
+/// What the account of a group says to whoever writes its `.log` files.
+struct LocalDurability {
+    name: String,
+    unsynced: Arc<Unsynced>,
+    recorder: Recorder,
+}
+
+impl Durability for LocalDurability {
+    fn appended(&self) -> u64 {
+        self.unsynced.appends()
+    }
+
+    fn synced(&self) -> u64 {
+        self.unsynced.synced()
+    }
+
+    fn sync(&self, pass: &Pass) {
+        self.unsynced.sync(&self.name, &self.recorder, pass);
+    }
 }
 
 /// Syncs the archives now and then, and tells the drainers up to where.

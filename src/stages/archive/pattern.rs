@@ -55,6 +55,16 @@ impl ArchivePattern {
         PathBuf::from(self.0.replace("$GROUP", group).replace("$DATE", date))
     }
 
+    /// The directory below which all directories of `group` are, whatever their dates.
+    #[must_use]
+    pub fn above_dates(&self, group: &str) -> PathBuf {
+        let whole = self.directory(group, "$DATE");
+        let parts = whole.components();
+        parts
+            .take_while(|part| !part.as_os_str().to_string_lossy().contains("$DATE"))
+            .collect()
+    }
+
     /// All segments of `group`, of every date, by number.
     ///
     /// # Errors

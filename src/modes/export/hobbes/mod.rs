@@ -43,7 +43,6 @@ pub(in crate::modes) fn open(first: &Path, order: Order) -> Result<HobbesWriter,
     HobbesWriter::open(Names::of(first), order)
 }
 
-#[allow(dead_code, reason = "for roles that write beside their archives")]
 /// The writer for the files `STEM-0.log`, `STEM-1.log` and so on.
 ///
 /// # Errors

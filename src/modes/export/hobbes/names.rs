@@ -22,7 +22,6 @@ impl Names {
         }
     }
 
-    #[allow(dead_code, reason = "for roles that write beside their archives")]
     /// All with numbers, from 0: `stem-0.log` and so on, as the original calls them.
     pub(super) fn numbered(stem: &Path) -> Self {
         let mut first = stem.as_os_str().to_owned();
@@ -73,6 +72,14 @@ impl Names {
     /// # Errors
     /// When the directory cannot be read.
     pub(super) fn last(&self) -> Result<Option<u64>, DiskError> {
+        Ok(self.all()?.pop())
+    }
+
+    /// The numbers of the files that there are, in order.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub(super) fn all(&self) -> Result<Vec<u64>, DiskError> {
         let stem = self
             .first
             .file_stem()
@@ -99,7 +106,14 @@ impl Names {
                     .filter(|number| *number > 0 || self.is_numbered),
             }
         });
-        Ok(numbers.max())
+        let mut numbers: Vec<u64> = numbers.collect();
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// Whether all have numbers, as the original's have.
+    pub(super) fn are_numbered(&self) -> bool {
+        self.is_numbered
     }
 }
 

@@ -129,10 +129,22 @@ impl HobbesWriter {
             _lock: lock,
             names,
         };
-        if let Some(number) = writer.names.last()? {
-            writer.go_on_with(number)?;
-        }
+        writer.go_on_with_newest()?;
         Ok(writer)
+    }
+
+    /// Goes on with the newest file. Of numbered ones others may have been written by the original, which are left as they are.
+    fn go_on_with_newest(&mut self) -> Result<(), WriteError> {
+        for number in self.names.all()?.into_iter().rev() {
+            match self.go_on_with(number) {
+                Err(WriteError::File {
+                    source: FileError::Foreign,
+                    ..
+                }) if self.names.are_numbered() => {}
+                other => return other,
+            }
+        }
+        Ok(())
     }
 
     fn go_on_with(&mut self, number: u64) -> Result<(), WriteError> {
@@ -158,9 +170,15 @@ impl HobbesWriter {
     }
 
     /// Has the next commit begin another file.
-    #[allow(dead_code, reason = "for roles that begin a file with each run")]
     pub(in crate::modes) fn begin_anew(&mut self) {
         self.begins_anew = true;
+    }
+
+    /// Has the first file of these names go on where files of other names ended. If there are any of these, they know better.
+    pub(in crate::modes) fn begin_at(&mut self, progress: Progress) {
+        if self.current.is_none() {
+            self.progress = progress;
+        }
     }
 
     /// How far what is exported was read: where reading is to go on.
@@ -273,7 +291,7 @@ impl HobbesWriter {
     /// Ends the last file, and begins the next one, which goes on where that one ends.
     fn roll(&mut self) -> Result<(), WriteError> {
         self.sync()?;
-        let number = self.current.as_ref().map_or(0, |(number, _)| number + 1);
+        let number = self.names.last()?.map_or(0, |number| number + 1);
         let (unfinished, path) = (self.names.unfinished(number), self.names.file(number));
         let statements = self.known.for_new_file(&self.stage.needed);
         let made = fresh(statements, self.order, self.progress.to_json());
