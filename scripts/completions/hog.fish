@@ -141,7 +141,7 @@ complete -c hog -n "__fish_hog_using_subcommand export" -l partition -d 'Divide 
 date\t'By day, in UTC'
 hour\t'By hour, in UTC'"
 complete -c hog -n "__fish_hog_using_subcommand export" -l file-size -d 'Size at which files are finished, in bytes of records' -r
-complete -c hog -n "__fish_hog_using_subcommand export" -l row-group -d 'Most that is gathered in memory before it is written, in bytes of records' -r
+complete -c hog -n "__fish_hog_using_subcommand export" -l row-group -d 'Most that is gathered in memory before it is written' -r
 complete -c hog -n "__fish_hog_using_subcommand export" -l series -d 'How a file for hobbes says in which order records came' -r -f -a "transactions\t'A series `transactions`: each with its time and its records'
 log\t'A series `log`: records one by one, without times'"
 complete -c hog -n "__fish_hog_using_subcommand export" -l group -d 'Only records of this group; may be repeated' -r

@@ -72,7 +72,7 @@ fn an_export_that_is_killed_anywhere_and_run_again_has_the_rows_of_one_that_was_
     let expected = rows(&undisturbed);
     assert_eq!(expected.len(), 3);
     let all: usize = expected.iter().map(|(_, rows)| rows.lines().count()).sum();
-    assert_eq!(all, 120);
+    assert_eq!(all, 80);
     let mut kills = 0;
     for call in CALLS {
         for n in 1.. {
@@ -97,5 +97,5 @@ fn an_export_that_is_killed_anywhere_and_run_again_has_the_rows_of_one_that_was_
             fs::remove_dir_all(to).unwrap();
         }
     }
-    assert!(kills > 20, "only {kills} kills");
+    assert!(kills > 15, "only {kills} kills");
 }

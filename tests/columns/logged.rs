@@ -284,10 +284,10 @@ pub(crate) fn log_golden(scene: &Scene) {
     }
 }
 
-/// Logs three statements, from three producers.
+/// Logs three statements, from two producers.
 pub(crate) fn log_some(scene: &Scene) {
     let statements = ["one", "two", "three"].map(|name| statement(name, flags::HLOG, Type::text()));
-    for producer in 0..3 {
+    for producer in 0..2 {
         let mut writer = writer(scene);
         for number in 0..40 {
             let payload = text(format!("{producer}.{number}").as_bytes());
