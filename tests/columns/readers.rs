@@ -75,7 +75,7 @@ fn every_kind_of_value_reads_back_from_parquet_and_arrow_as_cat_prints_it() {
 }
 
 #[test]
-fn a_program_that_was_built_without_columns_or_is_asked_for_nonsense_says_so() {
+fn a_path_that_is_missing_is_refused_in_one_line() {
     let scene = Scene::new();
     let nowhere = scene.path("nowhere");
     let to = scene.path("to");
