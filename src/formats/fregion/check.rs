@@ -17,6 +17,13 @@ impl File<'_> {
         u64::from_le_bytes(self.bytes(at, 8).try_into().unwrap())
     }
 
+    /// A number of values that the file may hold.
+    fn count(&self, at: u64) -> u64 {
+        let count = self.u64(at);
+        assert!(count <= self.0.len() as u64, "{count} values at {at}");
+        count
+    }
+
     fn bytes(&self, at: u64, length: u64) -> &[u8] {
         &self.0[usize::try_from(at).unwrap()..][..usize::try_from(length).unwrap()]
     }
@@ -78,7 +85,7 @@ impl File<'_> {
         let mut slots = Vec::new();
         let newest = batches.first().copied();
         for batch in batches.into_iter().rev() {
-            let count = self.u64(batch);
+            let count = self.count(batch);
             assert!(count == batch_records || Some(batch) == newest && count < batch_records);
             slots.extend((0..count).map(|number| batch + slots_at(align) + number * size));
         }
@@ -121,7 +128,7 @@ impl File<'_> {
                 continue;
             }
             let (micros, entries) = (self.u64(row).cast_signed(), self.u64(row + 8));
-            let count = self.u64(entries);
+            let count = self.count(entries);
             let records = (0..count).map(|number| found(entries + 8 + 16 * number)).collect();
             transactions.push((micros, records));
         }
@@ -157,7 +164,8 @@ impl File<'_> {
                 );
                 out.extend_from_slice(&count.to_le_bytes());
                 if element.size > 0 {
-                    (0..count).for_each(|number| self.unpack(element, array + 8 + number * element.size, out));
+                    (0..self.count(array))
+                        .for_each(|number| self.unpack(element, array + 8 + number * element.size, out));
                 }
             }
             Shape::Reference(_) => panic!("no payload has one"),

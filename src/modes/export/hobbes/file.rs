@@ -9,7 +9,6 @@ use crate::formats::fregion::geometry::{DATA_ENTRY, HEADER, PAGE_BYTES, PAGES_MA
 use crate::formats::fregion::heap::FileFull;
 use crate::formats::fregion::state::{COPIES, HEAD_BYTES, Head, STATE_AT, State, candidates, head_at, is_synced};
 use crate::os::disk::{DiskError, UpdateFile};
-use hog_ring::mutant;
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -51,6 +50,17 @@ pub(in crate::modes) enum FileError {
     /// It was, and what says how far is damaged.
     #[error("what it says of how far it was written is damaged: move it away, and it is made anew")]
     Damaged,
+}
+
+/// What a commit consists of.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    /// What readers do not find yet.
+    Unseen,
+    /// What says that it counts.
+    State,
+    /// What lets readers find it.
+    Seen,
 }
 
 /// An open file.
@@ -132,22 +142,24 @@ impl<D: Door> LogFile<D> {
 
     /// Does what a commit wants done. When that fails, the file is to be opened anew before anything else is done with it.
     pub(super) fn commit(&mut self, finished: Finished) -> Result<(), FileError> {
+        self.commit_in(finished, [Part::Unseen, Part::State, Part::Seen])
+    }
+
+    /// The same, in any order: tests see that every other one is noticed.
+    fn commit_in(&mut self, finished: Finished, parts: [Part; 3]) -> Result<(), FileError> {
         let Finished { length, unseen, state } = finished;
         self.door.extend(length)?;
         let seen = reveal(&self.contents, Some(&self.state), &state);
-        if mutant::on("fregion-count-before-slot") {
-            self.write_all(&seen)?;
-        }
-        self.write_all(&unseen)?;
         self.state = state;
-        if mutant::on("fregion-count-before-state") {
-            self.write_all(&seen)?;
+        for part in parts {
+            match part {
+                Part::Unseen => self.write_all(&unseen)?,
+                Part::State => self.store_state(0)?,
+                Part::Seen => self.write_all(&seen)?,
+            }
         }
-        self.store_state(0)?;
-        self.write_all(&seen)?;
         // As the original does: who watches the file is told.
-        self.door.write_at(&HEADER[..1], 0)?;
-        Ok(())
+        Ok(self.door.write_at(&HEADER[..1], 0)?)
     }
 
     /// Has the disk hold what was committed, and notes that.

@@ -168,15 +168,18 @@ fn a_new_file_holds_nothing_and_says_what_it_will_hold() {
     }
 }
 
+const IN_ORDER: [Part; 3] = [Part::Unseen, Part::State, Part::Seen];
+
 /// Makes commits of so many transactions. Looks at the file after each write, and goes on from there in a copy.
-fn look_after_each_write(order: Order, commits: &[u64]) {
+fn look_after_each_write(order: Order, commits: &[u64], parts: [Part; 3]) {
     let boot = Uuid::new_v4();
     let (memory, mut file) = made(order, boot);
     let mut end = 0;
     for size in commits {
         let before = memory.copy();
         let next = end + size;
-        commit(&mut file, end..next);
+        let finished = add(&file, end..next);
+        file.commit_in(finished, parts).unwrap();
         let (was, will) = (expected(order, end), expected(order, next));
         assert!(memory.found(file.contents()) == will, "after {next}");
         let mut least = was.len();
@@ -202,9 +205,22 @@ fn look_after_each_write(order: Order, commits: &[u64]) {
 #[test]
 fn after_every_write_a_reader_finds_whole_records_and_a_kill_leaves_a_commit_or_nothing_of_it() {
     for order in [Order::Transactions, Order::Log] {
-        look_after_each_write(order, &[1, 3, 30]);
+        look_after_each_write(order, &[1, 3, 30], IN_ORDER);
     }
-    look_after_each_write(Order::Transactions, &[BATCH_RECORDS - 2, 5]);
+    look_after_each_write(Order::Transactions, &[BATCH_RECORDS - 2, 5], IN_ORDER);
+}
+
+#[test]
+fn that_a_commit_is_written_in_another_order_is_noticed() {
+    let others = [
+        [Part::Seen, Part::Unseen, Part::State],
+        [Part::Unseen, Part::Seen, Part::State],
+        [Part::State, Part::Unseen, Part::Seen],
+    ];
+    for parts in others {
+        let looked = std::panic::catch_unwind(|| look_after_each_write(Order::Transactions, &[3, 4], parts));
+        assert!(looked.is_err(), "{parts:?}");
+    }
 }
 
 #[test]
