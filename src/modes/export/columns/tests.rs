@@ -111,6 +111,8 @@ fn payloads() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn each_record_is_a_row_whatever_it_holds(ty in types(), payloads in prop::collection::vec(payloads(), 1..6)) {
         for inside in [Inside::Texts, Inside::Dictionaries] {
