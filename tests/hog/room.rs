@@ -148,7 +148,7 @@ fn a_sender_that_is_killed_again_and_again_on_a_full_disk_loses_and_doubles_noth
 fn delivered_segments_stay_as_long_as_they_are_to_be_retained_and_give_way_to_new_ones() {
     let scene = Scene::new();
     let receiver = scene.receiver("recv");
-    let bounds = ["--spool-max", "12MiB", "--retain", "1h"];
+    let bounds = ["--spool-max", "16MiB", "--retain", "1h"];
     let mut sender = scene.sender_with(&[GROUP], &[&receiver.address], &bounds);
     let first = scene.lines(6 << 20);
     scene.log(&[&scene.file("first.log", &first)]);
@@ -162,11 +162,11 @@ fn delivered_segments_stay_as_long_as_they_are_to_be_retained_and_give_way_to_ne
     wait_until("the status says so", || retained(&scene) > 3 * MIB);
     sender.kill();
     let sender = scene.sender_with(&[GROUP], &[&receiver.address], &bounds);
-    let second = scene.lines(14 << 20);
+    let second = scene.lines(18 << 20);
     scene.log(&[&scene.file("second.log", &second)]);
     scene.wait_acked();
     scene.assert_arrived(&receiver, &[first, second].concat());
-    assert!(size_of(&scene.path("spool").join(GROUP)) <= 12 * MIB);
+    assert!(size_of(&scene.path("spool").join(GROUP)) <= 16 * MIB);
     drop(sender);
     let _sender = scene.sender_with(&[GROUP], &[&receiver.address], &["--retain", "1ms"]);
     wait_until("their time is over", || scene.spooled().len() == 1);
