@@ -11,9 +11,11 @@
 //! A copy is a head of fixed place and length, and a body, whose place the head tells, since it grows with the number of streams. Both are checked by CRC, so a
 //! torn copy is none, and its sibling counts.
 //!
-//! What is read is not trusted: lengths are bounded, and places are held against the file's length by who uses them.
+//! What is read is not trusted: lengths are bounded, and a state that no such file can have is none ([`State::is_of`]).
 
+use super::fresh::Contents;
 use super::geometry::{PAGE_BYTES, PAGES_MAX, TABLE_PAGES, Write, in_memory};
+use super::stored::{BATCH_RECORDS, Layout};
 use bytes::{Buf, BufMut};
 use uuid::Uuid;
 
@@ -166,6 +168,26 @@ impl State {
         body
     }
 
+    /// Whether it may be that of a file with such contents: nothing in it is beyond the end, and the end is not beyond what a file can have.
+    #[must_use]
+    pub fn is_of(&self, contents: &Contents) -> bool {
+        let is_inside = |at: u64, length: u64| at.checked_add(length).is_some_and(|end| end <= self.end);
+        let room = self.body_room.saturating_mul(COPIES as u64);
+        let roots = 8 * self.series.len() as u64;
+        let is_sound = |place: usize, series: &Series| {
+            let batch_records = contents.layouts.get(place).map_or(BATCH_RECORDS, Layout::batch_records);
+            let places = [series.node, series.batch, series.filled];
+            places.iter().all(|at| is_inside(*at, 8)) && series.count <= batch_records
+        };
+        self.end <= PAGES_MAX * PAGE_BYTES
+            && self.pages <= PAGES_MAX
+            && self.series.len() == contents.layouts.len() + 1
+            && is_inside(self.bodies_at, room)
+            && is_inside(contents.roots_at, roots)
+            && is_inside(contents.empty_at, 8)
+            && (0..).zip(&self.series).all(|(place, series)| is_sound(place, series))
+    }
+
     /// The state that a copy's body holds; `None` if it is not what its head says.
     #[must_use]
     pub fn decode(head: &Head, mut body: &[u8]) -> Option<Self> {
@@ -221,6 +243,7 @@ pub const fn is_synced(copy: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::formats::fregion::fresh::{self, Order};
 
     fn state(number: u64) -> State {
         State {
@@ -267,6 +290,25 @@ mod tests {
             assert_eq!(State::decode(&read, &spoilt), None, "bit {bit}");
         }
         assert_eq!(Head::decode(&[0; HEAD_BYTES]), None, "what was never written");
+    }
+
+    #[test]
+    fn a_state_that_no_file_can_have_is_seen_to_be_none() {
+        let fresh = fresh::fresh(Vec::new(), Order::Log, Vec::new()).unwrap();
+        assert!(fresh.state.is_of(&fresh.contents));
+        let spoilt = |spoil: fn(&mut State)| {
+            let mut state = fresh.state.clone();
+            spoil(&mut state);
+            state.is_of(&fresh.contents)
+        };
+        assert!(!spoilt(|state| state.end = u64::MAX));
+        assert!(!spoilt(|state| state.pages = PAGES_MAX + 1));
+        assert!(!spoilt(|state| state.bodies_at = u64::MAX));
+        assert!(!spoilt(|state| state.body_room = u64::MAX));
+        assert!(!spoilt(|state| state.series.clear()));
+        assert!(!spoilt(|state| state.series[0].node = u64::MAX - 8));
+        assert!(!spoilt(|state| state.series[0].batch = state.end));
+        assert!(!spoilt(|state| state.series[0].count = BATCH_RECORDS + 1));
     }
 
     #[test]

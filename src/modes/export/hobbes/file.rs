@@ -107,7 +107,7 @@ impl<D: Door> LogFile<D> {
         let contents = page.contents(&definitions).ok_or(FileError::Damaged)?;
         let heads = heads(&door)?;
         let (copy, state) = newest_state(&door, heads, boot)?.ok_or(FileError::Damaged)?;
-        if state.series.len() != contents.layouts.len() + 1 {
+        if !state.is_of(&contents) {
             return Err(FileError::Damaged);
         }
         // Of each pair the copy that counts is not the one to be overwritten.
