@@ -113,6 +113,14 @@ fn its_command_lines_lose_and_double_nothing_when_sender_and_receiver_are_killed
     let records = scene.json(&archive(&scene));
     let numbers: Vec<_> = records.iter().map(|record| record["value"][0].clone()).collect();
     assert_eq!(numbers, (0..60).map(serde_json::Value::from).collect::<Vec<_>>());
+    wait_until("they are in the .log files", || {
+        let mut files = log_files(&archive(&scene).join("web"));
+        files.sort();
+        let records: Vec<_> = files.iter().flat_map(|path| scene.json(path)).collect();
+        let in_files: Vec<_> = records.iter().map(|record| record["value"][0].clone()).collect();
+        assert_eq!(in_files, numbers[..in_files.len()]);
+        in_files.len() == 60
+    });
     assert!(
         sender.words().contains("connected to either://localhost"),
         "{}",

@@ -23,12 +23,14 @@ use crate::modes::supervise::{Job, Post};
 use crate::os::clock;
 use crate::stages::archive::ArchivePattern;
 use clap::ValueEnum;
+use std::error::Error;
 use std::io::{self, Stderr};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use tracing::warn;
 
 /// How often it is looked for what was appended.
 const LOOK: Duration = Duration::from_millis(100);
@@ -36,6 +38,9 @@ const LOOK: Duration = Duration::from_millis(100);
 const SYNC_LOOK: Duration = Duration::from_millis(10);
 /// How often files are synced. What a loss of power takes of them is written again from the archive.
 const SYNC_EACH: Duration = Duration::from_secs(2);
+
+/// So long it is waited for room on a full disk.
+const FULL_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a role stores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -104,6 +109,19 @@ pub fn job<D: Durability>(
     Job::new(&format!("files {group}"), stop, move |post| worker.run(post))
 }
 
+/// Whatever a worker fails of.
+type AnyError = Box<dyn Error>;
+
+/// Whether an error comes of a disk that is full.
+fn is_full(error: &(dyn Error + 'static)) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    let mut causes = std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source());
+    causes.any(|cause| {
+        let cause = cause.downcast_ref::<io::Error>();
+        cause.is_some_and(|cause| matches!(cause.kind(), StorageFull | QuotaExceeded | FileTooLarge))
+    })
+}
+
 struct Worker<D> {
     files: HobbesFiles,
     pattern: ArchivePattern,
@@ -116,16 +134,31 @@ struct Worker<D> {
 
 impl<D: Durability> Worker<D> {
     fn run(&self, post: &Post) -> Result<(), String> {
+        let mut waits_for_room = false;
         while !post.stop.is_set() {
-            self.run_to_midnight(post)?;
+            match self.run_to_midnight(post) {
+                Ok(()) => waits_for_room = false,
+                // There may be room again, and all that is missing is in the archive.
+                Err(error) if is_full(&*error) => {
+                    if !std::mem::replace(&mut waits_for_room, true) {
+                        warn!(
+                            ".log files of group {}: {}; waiting for room",
+                            self.group,
+                            chain(&*error)
+                        );
+                    }
+                    post.stop.wait(FULL_PAUSE);
+                }
+                Err(error) => return Err(chain(&*error)),
+            }
         }
         Ok(())
     }
 
     /// Follows the archive until it is time to end, or for the files of another date.
-    fn run_to_midnight(&self, post: &Post) -> Result<(), String> {
+    fn run_to_midnight(&self, post: &Post) -> Result<(), AnyError> {
         let today = clock::local_date();
-        let date = places::date_of_files(&self.pattern, &self.group, &today).map_err(|error| chain(&error))?;
+        let date = places::date_of_files(&self.pattern, &self.group, &today)?;
         let writer = self.writer(&date)?;
         let from = writer.progress().clone();
         let selection = Selection {
@@ -138,22 +171,22 @@ impl<D: Durability> Worker<D> {
             post,
         };
         let paths = [self.pattern.above_dates(&self.group)];
-        let mut follower = Follower::from(&paths, from, &mut gated, &post.stop).map_err(|error| chain(&error))?;
+        let mut follower = Follower::from(&paths, from, &mut gated, &post.stop)?;
         let mut synced = Instant::now();
         loop {
             // What is appended by now is read in this round, and what is read was appended by its end.
             let read = self.durability.appended();
-            follower.round().map_err(|error| chain(&error))?;
+            follower.round()?;
             let gated = follower.visitor();
             if post.stop.is_set() || !gated.wait_synced(false) {
-                return gated.exporter.writer.sync().map_err(|error| chain(&error));
+                return Ok(gated.exporter.writer.sync()?);
             }
-            gated.exporter.commit().map_err(|error| chain(&error))?;
+            gated.exporter.commit()?;
             self.report.exported.store(read, Ordering::Release);
             let is_over = post.stop.wait(LOOK);
             let is_tomorrow = clock::local_date() > today;
             if is_over || is_tomorrow || synced.elapsed() >= SYNC_EACH {
-                gated.exporter.writer.sync().map_err(|error| chain(&error))?;
+                gated.exporter.writer.sync()?;
                 synced = Instant::now();
             }
             if is_over || is_tomorrow {
@@ -163,14 +196,14 @@ impl<D: Durability> Worker<D> {
     }
 
     /// The writer for the files of that date, which goes on where the newest of all files ends.
-    fn writer(&self, date: &str) -> Result<HobbesWriter, String> {
+    fn writer(&self, date: &str) -> Result<HobbesWriter, AnyError> {
         let order = match self.files.series {
             Series::Transactions => Order::Transactions,
             Series::Log => Order::Log,
         };
         let stem = |date: &str| self.pattern.directory(&self.group, date);
-        let open = |date: &str| hobbes::open_numbered(&stem(date), order).map_err(|error| chain(&error));
-        let newest = places::newest_date(&self.pattern, &self.group).map_err(|error| chain(&error))?;
+        let open = |date: &str| hobbes::open_numbered(&stem(date), order);
+        let newest = places::newest_date(&self.pattern, &self.group)?;
         let before = match newest {
             Some(newest) if newest != date => Some(open(&newest)?.progress().clone()),
             _ => None,
@@ -248,5 +281,22 @@ impl<D: Durability> Visitor for Gated<'_, D> {
 
     fn fault(&mut self, fault: &Fault) -> io::Result<()> {
         self.exporter.fault(fault)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::modes::archive_reader::ReadError;
+    use crate::os::disk;
+
+    #[test]
+    fn a_full_disk_is_told_from_other_failures_through_whatever_hands_it_on() {
+        let of = |kind: io::ErrorKind| {
+            let inner = disk::at("append to", Path::new("x"))(kind.into());
+            AnyError::from(ReadError::Output(hobbes::WriteError::from(inner).into()))
+        };
+        assert!(is_full(&*of(io::ErrorKind::StorageFull)));
+        assert!(!is_full(&*of(io::ErrorKind::PermissionDenied)));
     }
 }
