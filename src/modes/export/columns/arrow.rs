@@ -9,6 +9,7 @@ use crate::modes::export::sheet::{self, Range, Sheet};
 use crate::modes::export::table::Layout;
 use arrow_ipc::CompressionType;
 use arrow_ipc::writer::{FileWriter, IpcWriteOptions};
+use arrow_schema::ArrowError;
 use std::io;
 
 /// Longest batch, in bytes: it is read as a whole.
@@ -31,6 +32,14 @@ impl Batches {
     }
 }
 
+/// Why the writer refuses: mostly because the file does.
+fn refused(error: ArrowError) -> io::Error {
+    match error {
+        ArrowError::IoError(_, source) => source,
+        error => io::Error::other(error),
+    }
+}
+
 impl Sheet for Batches {
     fn add(&mut self, stream: &StreamInfo, record: &Record<'_>) -> io::Result<Result<(), ValueError>> {
         let taken = self.gathered.add(stream, record);
@@ -46,7 +55,7 @@ impl Sheet for Batches {
 
     fn write_held(&mut self) -> io::Result<()> {
         match self.gathered.finish().map_err(io::Error::other)? {
-            Some(batch) => self.writer.write(&batch).map_err(io::Error::other),
+            Some(batch) => self.writer.write(&batch).map_err(refused),
             None => Ok(()),
         }
     }
@@ -54,7 +63,7 @@ impl Sheet for Batches {
     fn finish(mut self: Box<Self>, range: &Range) -> io::Result<PartFile> {
         self.write_held()?;
         self.writer.write_metadata(RANGE, sheet::range_words(range));
-        self.writer.finish().map_err(io::Error::other)?;
-        self.writer.into_inner().map_err(io::Error::other)
+        self.writer.finish().map_err(refused)?;
+        self.writer.into_inner().map_err(refused)
     }
 }

@@ -12,6 +12,7 @@ use crate::modes::export::sheet::{self, Range, Sheet};
 use crate::modes::export::table::{FIRST, Layout};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{WriterProperties, WriterVersion};
 use parquet::schema::types::ColumnPath;
@@ -26,6 +27,8 @@ pub(in crate::modes::export) struct Groups {
     writer: ArrowWriter<PartFile>,
     /// What is encoded and not written, in bytes before that.
     encoded: u64,
+    /// What the encoders take for it, in bytes: more, of few rows in many columns.
+    encoders: u64,
 }
 
 impl Groups {
@@ -44,21 +47,31 @@ impl Groups {
                 .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
         }
         let schema = gathered.schema().clone();
-        let writer = ArrowWriter::try_new(file, schema, Some(properties.build())).map_err(io::Error::other)?;
+        let writer = ArrowWriter::try_new(file, schema, Some(properties.build())).map_err(refused)?;
         Ok(Self {
             gathered,
             writer,
             encoded: 0,
+            encoders: 0,
         })
     }
 
     fn encode(&mut self) -> io::Result<()> {
         let held = self.gathered.held();
         if let Some(batch) = self.gathered.finish().map_err(io::Error::other)? {
-            self.writer.write(&batch).map_err(io::Error::other)?;
+            self.writer.write(&batch).map_err(refused)?;
             self.encoded += held;
+            self.encoders = self.writer.memory_size() as u64;
         }
         Ok(())
+    }
+}
+
+/// Why the writer refuses: mostly because the file does.
+fn refused(error: ParquetError) -> io::Error {
+    match error {
+        ParquetError::External(source) => io::Error::other(source),
+        error => io::Error::other(error),
     }
 }
 
@@ -72,13 +85,13 @@ impl Sheet for Groups {
     }
 
     fn held(&self) -> u64 {
-        self.gathered.held() + self.encoded
+        self.gathered.held() + self.encoded.max(self.encoders)
     }
 
     fn write_held(&mut self) -> io::Result<()> {
         self.encode()?;
-        self.encoded = 0;
-        self.writer.flush().map_err(io::Error::other)
+        (self.encoded, self.encoders) = (0, 0);
+        self.writer.flush().map_err(refused)
     }
 
     fn finish(mut self: Box<Self>, range: &Range) -> io::Result<PartFile> {
@@ -92,6 +105,6 @@ impl Sheet for Groups {
             self.writer
                 .append_key_value_metadata(KeyValue::new(key.clone(), words.clone()));
         }
-        self.writer.into_inner().map_err(io::Error::other)
+        self.writer.into_inner().map_err(refused)
     }
 }
