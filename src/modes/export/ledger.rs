@@ -25,7 +25,7 @@ use crate::os::disk::{self, DiskError};
 use crate::os::lock::{DirectoryLock, LockError};
 use hog_ring::mutant;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Component, Path, PathBuf};
 use thiserror::Error;
 
@@ -237,7 +237,7 @@ impl Ledger {
         self.state.deliveries = deliveries;
         disk::sync_directory(&self.own)?;
         if mutant::on("export-delivers-before-state") {
-            self.deliver_all(&self.state.deliveries.clone())?;
+            self.deliver_all(&self.state.deliveries)?;
         }
         let bytes = serde_json::to_vec(&self.state).unwrap_or_default();
         disk::write_whole(&self.own.join(STATE), &bytes)?;
@@ -245,10 +245,12 @@ impl Ledger {
         self.deliver()
     }
 
-    /// Deletes what never was committed.
+    /// Deletes what never was committed. What is committed and could not be delivered stays: it is nowhere else, and is not exported again.
     pub(super) fn sweep(&self) -> Result<(), LedgerError> {
+        let deliveries = self.state.deliveries.iter();
+        let committed: HashSet<_> = deliveries.map(|delivery| self.unfinished(delivery.part)).collect();
         for path in disk::entries(&self.own)? {
-            if path.extension().is_some_and(|extension| extension == UNFINISHED) {
+            if !committed.contains(&path) && path.extension().is_some_and(|extension| extension == UNFINISHED) {
                 disk::unlink(&path)?;
             }
         }
@@ -261,8 +263,9 @@ impl Ledger {
 
     /// Puts the files of the latest commit where they belong. Those that are not here any more are there, or were taken from there.
     fn deliver(&mut self) -> Result<(), LedgerError> {
-        let deliveries = std::mem::take(&mut self.state.deliveries);
-        self.deliver_all(&deliveries)
+        self.deliver_all(&self.state.deliveries)?;
+        self.state.deliveries.clear();
+        Ok(())
     }
 
     fn deliver_all(&self, deliveries: &[Delivery]) -> Result<(), LedgerError> {
