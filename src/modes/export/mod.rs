@@ -74,6 +74,17 @@ pub enum Partition {
     Hour,
 }
 
+impl Partition {
+    /// The columns that readers make of the names of its directories.
+    fn columns(self) -> &'static [&'static str] {
+        match self {
+            Self::None => &[],
+            Self::Date => &["date"],
+            Self::Hour => &["date", "hour"],
+        }
+    }
+}
+
 /// What the command line asks for.
 #[derive(Clone, Debug)]
 pub struct ExportOptions {

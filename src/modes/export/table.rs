@@ -1,8 +1,9 @@
 //! What a table is: a statement of a group, its type, and the columns that this makes.
 //!
 //! Before the columns of the statement come those that every table has. Names of columns are told apart without regard to case, as SQL does: a field that
-//! is called as a column before it gets a `_` behind its name. What it is called without that, a tool reads in the schema of the file.
+//! is called as a column before it, or as a directory that readers take for a column, gets a `_` behind its name. What it is called without that, a tool reads in the schema of the file.
 
+use crate::modes::export::Partition;
 use crate::modes::export::place::short_hash;
 use hog_ring::statement::{Definition, flags};
 use hog_ring::types::Type;
@@ -31,11 +32,12 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    pub(super) fn of(group: &str, definition: &Definition) -> Self {
+    pub(super) fn of(group: &str, definition: &Definition, partition: Partition) -> Self {
         let is_line = definition.flags & flags::LINE != 0;
         let mut taken: Vec<&str> = FIRST.to_vec();
         taken.extend(is_line.then_some(CONTINUED));
         taken.push(BYTES);
+        taken.extend(partition.columns());
         let wanted: Vec<&str> = match &definition.payload_type {
             Type::Record(fields) => fields.iter().map(|field| field.name.as_str()).collect(),
             ty if ty.is_primitive("unit") => Vec::new(),

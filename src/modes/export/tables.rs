@@ -143,7 +143,7 @@ impl<W: Write> Tables<'_, W> {
             Err(place) => known.insert(place, (definition.id, table)),
         }
         if found.is_none() {
-            let layout = Layout::of(&stream.group, definition);
+            let layout = Layout::of(&stream.group, definition, self.options.partition);
             let directory = directory_of(&mut self.ledger, &layout);
             self.tables.push(Table {
                 layout: Arc::new(layout),

@@ -235,3 +235,47 @@ fn cells_hold_what_cat_shows_and_the_payload_where_that_is_not_all() {
     assert_eq!(rows[1], ["\u{fffd}", "[]", "false", &encoded(&odd)]);
     assert_eq!(rows[2], ["", "", "", &encoded(b"x")]);
 }
+
+#[test]
+fn what_is_committed_and_cannot_be_put_in_its_place_stays_until_it_can() {
+    let mut fixture = Fixture::new();
+    let stream = fixture.stream();
+    fixture.data(stream, &[line(1, b"one")]);
+    let output = tempfile::tempdir().unwrap();
+    let options = options(&fixture, output.path(), ExportFormat::Jsonl);
+    run(&options).unwrap();
+    fixture.data(stream, &[line(1, b"two")]);
+    let table = output.path().join("web/s1");
+    let aside = output.path().join("web/aside");
+    fs::rename(&table, &aside).unwrap();
+    fs::write(&table, "in its way").unwrap();
+    for _ in 0..2 {
+        assert_eq!(run(&options).unwrap_err().status, ExitStatus::Failed);
+    }
+    fs::remove_file(&table).unwrap();
+    fs::rename(&aside, &table).unwrap();
+    assert_eq!(run(&options).unwrap(), ExitStatus::Done);
+    assert_eq!(lines(output.path()), cat(&fixture));
+}
+
+#[test]
+fn fields_are_not_called_as_the_directories_that_readers_take_for_columns() {
+    let mut fixture = Fixture::new();
+    let stream = fixture.stream();
+    let ty = Type::record([("Date", Type::byte()), ("hour", Type::byte())]);
+    let define = ring_record(Kind::Stmt, 0, 7, &definition(7, flags::HLOG, "", ty));
+    fixture.data(stream, &[define, ring_record(Kind::Record, 0, 7, &[1, 2])]);
+    for (partition, expected) in [
+        (Partition::None, ["Date", "hour"]),
+        (Partition::Date, ["Date_", "hour"]),
+        (Partition::Hour, ["Date_", "hour_"]),
+    ] {
+        let output = tempfile::tempdir().unwrap();
+        let mut options = options(&fixture, output.path(), ExportFormat::Csv);
+        options.partition = partition;
+        run(&options).unwrap();
+        let text = lines(output.path());
+        let names: Vec<_> = text.lines().next().unwrap().split(',').skip(5).take(2).collect();
+        assert_eq!(names, expected);
+    }
+}

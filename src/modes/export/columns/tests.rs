@@ -7,6 +7,7 @@ use super::shape::Shape;
 use crate::formats::value::{ValueError, is_value};
 use crate::ids::StreamId;
 use crate::modes::archive_reader::{Record, StreamInfo};
+use crate::modes::export::Partition;
 use crate::modes::export::table::Layout;
 use hog_ring::statement::{Definition, flags};
 use hog_ring::types::Type;
@@ -27,7 +28,7 @@ fn definition(ty: Type) -> Definition {
 /// How many rows these payloads make, and how many of them keep their bytes.
 fn rows(ty: &Type, payloads: &[Vec<u8>], inside: Inside) -> (usize, usize) {
     let definition = definition(ty.clone());
-    let mut gathered = Gathered::new(&Layout::of("g", &definition), inside);
+    let mut gathered = Gathered::new(&Layout::of("g", &definition, Partition::None), inside);
     let stream = StreamInfo {
         number: 0,
         group: "g".into(),
