@@ -103,6 +103,23 @@ fn a_rerun_goes_on_in_the_file_and_a_new_statement_begins_the_next() {
 }
 
 #[test]
+fn a_run_that_is_killed_when_the_next_file_has_its_name_doubles_nothing() {
+    let mut fixture = Fixture::new();
+    let (_directory, path) = output();
+    let options = options(&fixture, path.clone());
+    let stream = fixture.stream();
+    fixture.data(stream, &[line(1, b"a")]);
+    run(&options).unwrap();
+    let mut writer = open(&path, Order::Transactions).unwrap_or_else(|error| panic!("{error}"));
+    writer.roll().unwrap_or_else(|error| panic!("{error}"));
+    drop(writer);
+    fixture.data(stream, &[line(1, b"b")]);
+    run(&options).unwrap();
+    assert_eq!(texts(&path), ["a"]);
+    assert_eq!(texts(&path.with_file_name("web-1.log")), ["b"]);
+}
+
+#[test]
 fn a_transaction_is_a_row_and_so_is_a_record_that_is_alone() {
     let mut fixture = Fixture::new();
     let (_directory, path) = output();

@@ -289,7 +289,7 @@ impl HobbesWriter {
     }
 
     /// Ends the last file, and begins the next one, which goes on where that one ends.
-    fn roll(&mut self) -> Result<(), WriteError> {
+    pub(super) fn roll(&mut self) -> Result<(), WriteError> {
         self.sync()?;
         let number = self.names.last()?.map_or(0, |number| number + 1);
         let (unfinished, path) = (self.names.unfinished(number), self.names.file(number));
