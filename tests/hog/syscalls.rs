@@ -16,7 +16,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Kinds of calls by which something is made, read, changed, moved, locked, made durable or told.
 const CALLS: &[&str] = &[
@@ -272,17 +272,32 @@ impl Series {
         }
     }
 
-    /// Plays it with `act`, which says whether somebody died. How often somebody did.
-    fn play(self, act: impl Fn(Death) -> bool) -> usize {
+    /// Plays it with `act`, which says whether somebody died, unless a play has failed. How often somebody died.
+    fn play(self, has_failed: &AtomicBool, act: impl Fn(Death) -> bool) -> usize {
         let Self { call, on, first, .. } = self;
         let (mut n, mut kills) = (first, 0);
+        let _failing = Failing(has_failed);
         loop {
+            if has_failed.load(Ordering::Relaxed) {
+                return kills;
+            }
             println!("killed at {call} number {n}, on {on:?}"); // shown if it fails
             if !act(Death { call, n, on }) {
                 return kills;
             }
             kills += 1;
             n = self.behind(n);
+        }
+    }
+}
+
+/// Says that a play has failed: others need not go on.
+struct Failing<'a>(&'a AtomicBool);
+
+impl Drop for Failing<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -302,13 +317,14 @@ fn at_each(calls: impl Iterator<Item = (&'static str, On)>, act: impl Fn(Death) 
     // The longest first.
     series.reverse();
     let (series, kills) = (Mutex::new(series.into_iter()), AtomicUsize::new(0));
+    let has_failed = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 loop {
                     let next = series.lock().unwrap().next();
                     let Some(next) = next else { break };
-                    kills.fetch_add(next.play(&act), Ordering::Relaxed);
+                    kills.fetch_add(next.play(&has_failed, &act), Ordering::Relaxed);
                 }
             });
         }
