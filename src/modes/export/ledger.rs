@@ -180,6 +180,9 @@ impl Ledger {
     /// Takes the directory `output`, which is made if it is not there, finishes the commit that was under way, and deletes what never was committed.
     pub(super) fn open(output: &Path, terms: Terms) -> Result<Self, LedgerError> {
         let own = output.join(OWN);
+        if output.is_dir() && !disk::is_there(&own) && !disk::entries(output)?.is_empty() {
+            return Err(LedgerError::Foreign(output.to_owned())); // and nothing of ours is left there
+        }
         disk::make_directory(&own)?;
         let lock = DirectoryLock::take(&own)?;
         let path = own.join(STATE);

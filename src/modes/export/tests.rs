@@ -132,6 +132,11 @@ fn what_is_exported_for_something_else_is_refused() {
     fs::write(foreign.path().join("thesis.tex"), "").unwrap();
     options.output = foreign.path().to_owned();
     assert_eq!(run(&options).unwrap_err().status, ExitStatus::Unsafe);
+    assert_eq!(
+        fs::read_dir(foreign.path()).unwrap().count(),
+        1,
+        "something was left in a directory that was refused"
+    );
 }
 
 #[test]
