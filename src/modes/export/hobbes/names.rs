@@ -103,6 +103,8 @@ impl Names {
                     .strip_prefix('-')?
                     .parse()
                     .ok()
+                    // `web-007.log` is nobody's seventh file.
+                    .filter(|number: &u64| rest[1..] == number.to_string())
                     .filter(|number| *number > 0 || self.is_numbered),
             }
         });
@@ -131,6 +133,9 @@ mod tests {
             "web.log",
             "web-2.log",
             "web-x.log",
+            "web-007.log",
+            "web-+8.log",
+            "data-01.log",
             "web-3.txt",
             "data-0.log",
             ".tmp.web-7.log",
