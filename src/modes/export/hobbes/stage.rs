@@ -4,8 +4,9 @@
 //! what a reader sees of them: two that are alike share a series, whichever stream they come from and whichever id they have there.
 
 use crate::formats::fregion::fresh::{self, ORDER_TYPE_BYTES_MAX};
+use crate::formats::fregion::geometry::in_memory;
 use crate::formats::fregion::naming::are_alike;
-use crate::formats::fregion::stored::StoredError;
+use crate::formats::fregion::stored::{Stored, StoredError};
 use crate::modes::archive_reader::{Record, StreamInfo};
 use hog_ring::statement::Definition;
 use std::collections::{BTreeSet, HashMap};
@@ -14,7 +15,7 @@ use std::ops::Range;
 /// Records that wait are written at the latest when they are so many bytes.
 const STAGE_BYTES: usize = 4 << 20;
 
-/// What each of them counts beside its payload.
+/// What each of them counts beside its payload, or its slot, whichever is longer.
 const RECORD_BYTES: usize = 48;
 
 /// The statements that were met, each once.
@@ -23,6 +24,8 @@ pub(super) struct Known {
     statements: Vec<Definition>,
     /// Of each, how long its type is in that of the order, or why its records cannot be stored.
     storable: Vec<Result<usize, StoredError>>,
+    /// Of each, how long a record's slot is, in bytes: as long as the longest case of a variant, whichever a record has.
+    slot_bytes: Vec<usize>,
     /// By the number of a stream and the id that the statement has there.
     by_id: HashMap<(usize, u32), usize>,
 }
@@ -47,6 +50,9 @@ impl Known {
         found.unwrap_or_else(|| {
             self.statements.push(definition.clone());
             self.storable.push(fresh::order_type_bytes(definition));
+            let stored = Stored::of(&definition.payload_type);
+            self.slot_bytes
+                .push(stored.map_or(0, |stored| in_memory(stored.layout.size)));
             self.statements.len() - 1
         })
     }
@@ -115,6 +121,8 @@ pub(super) struct Stage {
     /// Statements of which there are records.
     pub(super) needed: BTreeSet<usize>,
     type_bytes: usize,
+    /// What the records count.
+    bytes: usize,
 }
 
 impl Stage {
@@ -132,6 +140,7 @@ impl Stage {
         }
         let start = self.payloads.len();
         self.payloads.extend_from_slice(record.payload);
+        self.bytes += RECORD_BYTES + record.payload.len().max(known.slot_bytes[statement]);
         self.records.push(Waiting {
             statement,
             stream: stream.number,
@@ -149,8 +158,7 @@ impl Stage {
 
     /// Whether it is time for a commit.
     pub(super) fn is_full(&self) -> bool {
-        let bytes = self.payloads.len() + RECORD_BYTES * self.records.len();
-        bytes >= STAGE_BYTES || self.type_bytes >= ORDER_TYPE_BYTES_MAX / 2
+        self.bytes >= STAGE_BYTES || self.type_bytes >= ORDER_TYPE_BYTES_MAX / 2
     }
 
     /// The transactions, each with its records.
@@ -171,5 +179,55 @@ impl Stage {
         self.transactions.clear();
         self.needed.clear();
         self.type_bytes = 0;
+        self.bytes = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::StreamId;
+    use hog_ring::types::{Case, Type};
+
+    #[test]
+    fn records_that_are_short_and_have_long_slots_wait_no_longer_than_others() {
+        let case = |id, name: &str, holds| Case {
+            name: name.to_owned(),
+            id,
+            holds,
+        };
+        let long = Type::fixed_array(Type::long(), 100_000);
+        let definition = Definition {
+            id: 1,
+            name: "wide".to_owned(),
+            flags: 1,
+            format: "$0".to_owned(),
+            file: "f.rs".to_owned(),
+            line: 1,
+            payload_type: Type::Variant(vec![case(0, "short", Type::int()), case(1, "long", long)]),
+        };
+        let stream = StreamInfo {
+            number: 0,
+            group: "web".into(),
+            id: StreamId::random(),
+            producer: "".into(),
+            first: 0,
+        };
+        let record = Record {
+            position: 0,
+            transaction: None,
+            time: None,
+            drained: 0,
+            definition: &definition,
+            payload: &[0; 8],
+        };
+        let (mut known, mut stage) = (Known::default(), Stage::default());
+        let statement = known.place(&stream, &definition);
+        let mut pushed = 0;
+        while !stage.is_full() {
+            stage.push(&known, statement, &stream, &record);
+            pushed += 1;
+        }
+        assert_eq!(pushed, 6, "of 800,000 bytes in the file each");
     }
 }
