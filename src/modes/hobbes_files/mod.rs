@@ -203,17 +203,22 @@ impl<D: Durability> Worker<D> {
         };
         let stem = |date: &str| self.pattern.directory(&self.group, date);
         let open = |date: &str| hobbes::open_numbered(&stem(date), order);
-        let newest = places::newest_date(&self.pattern, &self.group)?;
-        let before = match newest {
-            Some(newest) if newest != date => Some(open(&newest)?.progress().clone()),
-            _ => None,
-        };
         let mut writer = open(date)?;
         let is_first = !self.has_begun.swap(true, Ordering::Relaxed);
-        match before {
-            Some(progress) => writer.begin_at(progress),
-            None if is_first && !self.files.goes_on => writer.begin_anew(),
-            None => {}
+        if writer.goes_on() {
+            if is_first && !self.files.goes_on {
+                writer.begin_anew();
+            }
+            return Ok(writer);
+        }
+        // Of a date there may be files of the original alone, which do not know: whoever goes back and forth between the two has them.
+        let before = places::dates_of_files(&self.pattern, &self.group)?;
+        for earlier in before.iter().rev().filter(|earlier| *earlier != date) {
+            let earlier = open(earlier)?;
+            if earlier.goes_on() {
+                writer.begin_at(earlier.progress().clone());
+                break;
+            }
         }
         Ok(writer)
     }
@@ -285,18 +290,4 @@ impl<D: Durability> Visitor for Gated<'_, D> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::modes::archive_reader::ReadError;
-    use crate::os::disk;
-
-    #[test]
-    fn a_full_disk_is_told_from_other_failures_through_whatever_hands_it_on() {
-        let of = |kind: io::ErrorKind| {
-            let inner = disk::at("append to", Path::new("x"))(kind.into());
-            AnyError::from(ReadError::Output(hobbes::WriteError::from(inner).into()))
-        };
-        assert!(is_full(&*of(io::ErrorKind::StorageFull)));
-        assert!(!is_full(&*of(io::ErrorKind::PermissionDenied)));
-    }
-}
+mod tests;

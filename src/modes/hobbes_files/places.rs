@@ -8,19 +8,20 @@ use crate::stages::archive::ArchivePattern;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// The newest date of which there are files of `group`; if the pattern has no date, any.
-pub(super) fn newest_date(pattern: &ArchivePattern, group: &str) -> Result<Option<String>, DiskError> {
-    for date in dates(&pattern.above_dates(group))?.into_iter().rev() {
+/// The dates of which there are files of `group`, whoever wrote them, in order; if the pattern has no date, any.
+pub(super) fn dates_of_files(pattern: &ArchivePattern, group: &str) -> Result<Vec<String>, DiskError> {
+    let mut found = Vec::new();
+    for date in dates(&pattern.above_dates(group))? {
         if has_files(&pattern.directory(group, &date))? {
-            return Ok(Some(date));
+            found.push(date);
         }
     }
-    Ok(None)
+    Ok(found)
 }
 
 /// The date of the files that are written `today`.
 pub(super) fn date_of_files(pattern: &ArchivePattern, group: &str, today: &str) -> Result<String, DiskError> {
-    let newest = newest_date(pattern, group)?;
+    let newest = dates_of_files(pattern, group)?.pop();
     Ok(newest.unwrap_or_default().max(today.to_owned()))
 }
 
@@ -93,16 +94,12 @@ mod tests {
             let directory = tempfile::tempdir().unwrap();
             let root = directory.path();
             let pattern = ArchivePattern::new(&format!("{}/{pattern}", root.display())).unwrap();
-            assert_eq!(newest_date(&pattern, "web").unwrap(), None);
+            assert!(dates_of_files(&pattern, "web").unwrap().is_empty());
             touch(&pattern.directory("web", "2026.11.20").join("seg-1.hog"));
             touch(&pattern.directory("web", "2026.11.22").join("seg-2.hog"));
             touch(&root.join(file));
             touch(&pattern.directory("db", "2026.11.23").with_extension("22-0.log"));
-            assert_eq!(
-                newest_date(&pattern, "web").unwrap().as_deref(),
-                Some("2026.11.21"),
-                "{file}"
-            );
+            assert_eq!(dates_of_files(&pattern, "web").unwrap(), ["2026.11.21"], "{file}");
             let of = |today| date_of_files(&pattern, "web", today).unwrap();
             assert_eq!(of("2026.11.22"), "2026.11.22");
             assert_eq!(of("2026.11.19"), "2026.11.21");

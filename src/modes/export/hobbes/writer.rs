@@ -169,6 +169,11 @@ impl HobbesWriter {
         Ok(())
     }
 
+    /// Whether there was a file of hog's to go on with.
+    pub(in crate::modes) fn goes_on(&self) -> bool {
+        self.current.is_some()
+    }
+
     /// Has the next commit begin another file.
     pub(in crate::modes) fn begin_anew(&mut self) {
         self.begins_anew = true;
