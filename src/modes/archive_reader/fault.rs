@@ -42,6 +42,17 @@ pub enum Fault {
     /// A file cannot be read, or is no segment.
     #[error("{}", crate::exit::chain(.0))]
     Segment(SegmentError),
+    /// Segments that no reading was given, since the first of them began behind.
+    #[error(
+        "{segments} segments up to {} lie before the first one that was read: what they hold comes too late, and is left out",
+        path.display()
+    )]
+    LeftOut {
+        /// The last of them.
+        path: PathBuf,
+        /// How many there are.
+        segments: usize,
+    },
     /// What was named is neither a file nor a directory.
     #[error("{} is no segment: it is neither a file nor a directory", path.display())]
     NoFile {

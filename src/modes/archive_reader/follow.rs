@@ -72,7 +72,9 @@ impl<'v, V: Visitor> Follower<'v, V> {
         let mut found = self.finder.find(&self.paths, &mut |fault| reading.fault(&fault))?;
         if !self.has_caught_up {
             segments::leave_out_before(reading.visitor().since(), &mut found);
-            segments::leave_out_passed(reading.progress(), &mut found);
+            if let Some(fault) = segments::leave_out_passed(reading.progress(), &mut found) {
+                reading.fault(&fault)?;
+            }
         }
         for file in found {
             if self.stop.is_set() {

@@ -260,7 +260,9 @@ pub fn read_from<V: Visitor>(
     let mut reading = walk::Reading::new(depth, walk::Span::ToTheEnd, progress, visitor)?;
     let mut found = segments::Finder::default().find(paths, &mut |fault| reading.fault(&fault))?;
     segments::leave_out_before(since, &mut found);
-    segments::leave_out_passed(reading.progress(), &mut found);
+    if let Some(fault) = segments::leave_out_passed(reading.progress(), &mut found) {
+        reading.fault(&fault)?;
+    }
     let bytes_of =
         |segment: &segments::SegmentPath| std::fs::metadata(&segment.path).map_or(0, |metadata| metadata.len());
     reading.visitor().to_be_read(found.iter().map(bytes_of).sum());

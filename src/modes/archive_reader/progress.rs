@@ -25,12 +25,25 @@ pub struct Progress {
 
 /// How far one log was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct LogProgress {
+pub(super) struct LogProgress {
     group: String,
     role: LogRole,
     owner: OwnerId,
-    /// All that segments of lower numbers hold was given.
+    /// The first segment that was read: what was in others before it, if there were any, was not given.
+    first: u64,
+    /// All that segments of lower numbers hold was given, from the first on.
     segment: u64,
+}
+
+/// Whether a segment was read by those who read before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Passed {
+    /// It is still to be read, or to be looked at for what is new in it.
+    No,
+    /// All that it holds was given.
+    Given,
+    /// Reading began behind it, and what it holds would come too late now.
+    LeftOut,
 }
 
 /// A text that is no [`Progress`].
@@ -50,6 +63,7 @@ struct WrittenLog {
     group: String,
     spool: bool,
     owner: Uuid,
+    first: u64,
     segment: u64,
 }
 
@@ -65,6 +79,7 @@ impl Progress {
             group: log.group,
             role: role(log.spool),
             owner: OwnerId(log.owner),
+            first: log.first,
             segment: log.segment,
         });
         Ok(Self {
@@ -94,10 +109,13 @@ impl Progress {
         self.streams.remove(&stream)
     }
 
-    /// Whether the segment with that number was passed: all that it holds was given.
-    pub(super) fn is_past(&self, group: &str, role: LogRole, owner: OwnerId, number: u64) -> bool {
-        let log = self.logs.iter().find(|log| log.is(group, role, owner));
-        log.is_some_and(|log| number < log.segment)
+    /// Whether the segment with that number was passed.
+    pub(super) fn passed(&self, group: &str, role: LogRole, owner: OwnerId, number: u64) -> Passed {
+        match self.logs.iter().find(|log| log.is(group, role, owner)) {
+            Some(log) if number < log.first => Passed::LeftOut,
+            Some(log) if number < log.segment => Passed::Given,
+            _ => Passed::No,
+        }
     }
 
     /// All of `stream` below `position` was given.
@@ -106,19 +124,25 @@ impl Progress {
         *settled = position.max(*settled);
     }
 
-    /// All that a log's segments below `number` hold was given; `table` is what that segment begins with. Streams that their only log has put out of
-    /// its mind do not come again, and are forgotten.
-    pub(super) fn pass(&mut self, group: &str, role: LogRole, owner: OwnerId, number: u64, table: &Table) {
+    /// A segment of a log is begun.
+    pub(super) fn begin(&mut self, group: &str, role: LogRole, owner: OwnerId, number: u64) -> &mut LogProgress {
         let place = self.logs.iter().position(|log| log.is(group, role, owner));
-        let log = match place {
+        match place {
             Some(place) => &mut self.logs[place],
             None => self.logs.push_mut(LogProgress {
                 group: group.to_owned(),
                 role,
                 owner,
+                first: number,
                 segment: 0,
             }),
-        };
+        }
+    }
+
+    /// All that a log's segments below `number` hold was given; `table` is what that segment begins with. Streams that their only log has put out of
+    /// its mind do not come again, and are forgotten.
+    pub(super) fn pass(&mut self, group: &str, role: LogRole, owner: OwnerId, number: u64, table: &Table) {
+        let log = self.begin(group, role, owner, number);
         if number <= log.segment {
             return;
         }
@@ -139,6 +163,7 @@ impl LogProgress {
             group: self.group.clone(),
             spool: self.role == LogRole::Spool,
             owner: self.owner.0,
+            first: self.first,
             segment: self.segment,
         }
     }

@@ -5,7 +5,7 @@
 
 use crate::formats::segment::{self, LogRole, SegmentHeader, SegmentHeaderError};
 use crate::ids::OwnerId;
-use crate::modes::archive_reader::progress::Progress;
+use crate::modes::archive_reader::progress::{Passed, Progress};
 use crate::modes::archive_reader::{Fault, ReadError};
 use crate::os::disk;
 use crate::seglog::reader::{SegmentError, SegmentReader};
@@ -72,8 +72,10 @@ pub(super) fn leave_out_before(since: u64, segments: &mut Vec<SegmentPath>) {
     segments.retain(|_| keep.pop().unwrap_or(true));
 }
 
-/// Leaves out, of `segments`, those that an earlier reading has passed.
-pub(super) fn leave_out_passed(progress: &Progress, segments: &mut Vec<SegmentPath>) {
+/// Leaves out, of `segments`, those that an earlier reading has passed. Gives the last one and the number of those that no reading was given, since it began
+/// behind them: whoever reads the parts of a log in another order than its own would miss what they hold, and is to hear of it.
+pub(super) fn leave_out_passed(progress: &Progress, segments: &mut Vec<SegmentPath>) -> Option<Fault> {
+    let (mut left_out, mut number_left_out) = (None, 0);
     segments.retain(|segment| {
         let SegmentHeader {
             group,
@@ -82,8 +84,17 @@ pub(super) fn leave_out_passed(progress: &Progress, segments: &mut Vec<SegmentPa
             number,
             ..
         } = &segment.header;
-        !progress.is_past(group, *role, *owner, *number)
+        let passed = progress.passed(group, *role, *owner, *number);
+        if passed == Passed::LeftOut {
+            left_out = Some(segment.path.clone());
+            number_left_out += 1;
+        }
+        passed == Passed::No
     });
+    left_out.map(|path| Fault::LeftOut {
+        path,
+        segments: number_left_out,
+    })
 }
 
 /// Looks for segments, once or again and again.

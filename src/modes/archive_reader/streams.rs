@@ -102,6 +102,8 @@ impl<'v, V: Visitor> Streams<'v, V> {
     /// Begins a segment.
     pub(super) fn begin(&mut self, path: PathBuf, header: &SegmentHeader) -> Segment {
         self.enter(&header.group);
+        self.progress
+            .begin(&header.group, header.role, header.owner, header.number);
         Segment::new(path, self.group.clone(), header, self.here.log)
     }
 

@@ -163,6 +163,38 @@ fn segments_that_are_deleted_before_they_were_read_are_told() {
 }
 
 #[test]
+fn parts_that_are_read_in_another_order_than_the_log_s_are_told_when_they_come_too_late() {
+    let fixture = log();
+    let later = cut_after(
+        usize::MAX,
+        Progress::default(),
+        &[fixture.segment(3), fixture.segment(4)],
+    );
+    assert_eq!(
+        (&later.notes.texts[..], later.notes.faults.len()),
+        (&["i", "j", "k"].map(str::to_owned)[..], 0)
+    );
+    for _ in 0..2 {
+        let all = cut_after(usize::MAX, later.progress.clone(), &fixture.paths());
+        let [fault] = &all.notes.faults[..] else {
+            panic!("{:?}", all.notes.faults)
+        };
+        assert!(fault.starts_with("2 segments up to "), "{fault}");
+        assert_eq!((all.notes.texts.len(), all.progress), (0, later.progress.clone()));
+    }
+}
+
+#[test]
+fn a_first_segment_without_a_whole_checkpoint_is_none_that_was_left_out() {
+    let fixture = log();
+    let killed_early = fs::read(fixture.segment(1)).unwrap()[..200].to_vec();
+    fs::write(fixture.segment(1), killed_early).unwrap();
+    let whole = cut_after(usize::MAX, Progress::default(), &fixture.paths());
+    let again = cut_after(usize::MAX, whole.progress, &fixture.paths());
+    assert_eq!(again.notes.faults, Vec::<String>::new());
+}
+
+#[test]
 fn what_ended_and_was_forgotten_is_not_remembered() {
     let fixture = log();
     let whole = cut_after(usize::MAX, Progress::default(), &fixture.paths());
