@@ -57,6 +57,13 @@ pub(super) fn run(options: &ExportOptions) -> Result<ExitStatus, Failure> {
         Series::Transactions => Order::Transactions,
         Series::Log => Order::Log,
     };
+    if let Some(first) = names::first_of(&options.output) {
+        let words = format!(
+            "-o {} is what follows {first} when that is at its end: name a file that does not end with a number behind `-`",
+            options.output.display()
+        );
+        return Err(Failure::new(ExitStatus::Usage, words));
+    }
     let writer = open(&options.output, order)?;
     let mut exporter = HobbesExporter::new(writer, options.selection.clone(), io::stderr().lock());
     exporter.bar = Some(Bar::new());

@@ -119,9 +119,40 @@ impl Names {
     }
 }
 
+/// The file that one called `path` would follow: two exports of which one writes web.log and the other web-1.log would take each other's files for their own.
+pub(super) fn first_of(path: &Path) -> Option<String> {
+    let stem = path.file_stem()?.to_str()?;
+    let (first, number) = stem.rsplit_once('-')?;
+    let is_number = number
+        .parse::<u64>()
+        .is_ok_and(|parsed| parsed > 0 && parsed.to_string() == number);
+    let extension = path
+        .extension()
+        .map(|extension| format!(".{}", extension.to_string_lossy()));
+    (is_number && !first.is_empty()).then(|| format!("{first}{}", extension.unwrap_or_default()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_another_export_may_come_to_is_told() {
+        for (name, first) in [("web-1.log", "web.log"), ("a/b-c-12.log", "b-c.log"), ("x-3", "x")] {
+            assert_eq!(first_of(Path::new(name)).as_deref(), Some(first), "{name}");
+        }
+        for name in [
+            "web.log",
+            "web-0.log",
+            "web-01.log",
+            "web1.log",
+            "web-1a.log",
+            "-1.log",
+            "2026-11-22-.log",
+        ] {
+            assert_eq!(first_of(Path::new(name)), None, "{name}");
+        }
+    }
 
     #[test]
     fn files_are_counted_from_the_name_that_was_given_or_as_the_original_counts_them() {
