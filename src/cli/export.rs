@@ -21,8 +21,8 @@ pub(super) struct ExportArgs {
     /// Each statement is a table, and each table a directory GROUP/STATEMENT below this one. An export that was made there before is gone on with: what is
     /// new is added, in new files.
     ///
-    /// A file for hobbes is gone on with too. A statement that it has no series for, or 4 GiB, ends it: FILE.log is followed by FILE-1.log, and so on. What is in
-    /// them is never changed.
+    /// A file for hobbes is gone on with too. A statement that it has no series for, or 4 GiB, ends it: FILE.log is followed by FILE-1.log, and so on; so FILE itself
+    /// does not end with `-1`. What is in them is never changed, and the newest has to stay where it is.
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
     /// Divide tables by when their records were logged

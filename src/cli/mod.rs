@@ -65,7 +65,7 @@ enum Mode {
     Local(local::LocalArgs),
     /// Print the records of archives and spools
     Cat(cat::CatArgs),
-    /// Write what archives hold as Parquet, Arrow, CSV or JSON lines
+    /// Write archives as Parquet, Arrow, CSV, JSON lines or `.log` files
     Export(export::ExportArgs),
     /// Check archives and spools, byte by byte
     Verify(verify::VerifyArgs),

@@ -60,6 +60,9 @@ pub enum LedgerError {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+    /// The state is not what was written.
+    #[error("{} is damaged: its checksum does not fit: name another directory", .0.display())]
+    Checksum(PathBuf),
     /// It says where to go on in words that are not understood.
     #[error("{} does not say where to go on: name another directory", path.display())]
     Progress {
@@ -157,6 +160,8 @@ pub(super) struct Delivery {
 #[derive(Debug, Serialize, Deserialize)]
 struct State {
     version: u32,
+    /// CRC-32C of all of it with zero in this place.
+    checksum: u32,
     terms: Terms,
     /// The number of the next file.
     next: u64,
@@ -242,7 +247,7 @@ impl Ledger {
         if mutant::on("export-delivers-before-state") {
             self.deliver_all(&self.state.deliveries)?;
         }
-        let bytes = serde_json::to_vec(&self.state).unwrap_or_default();
+        let bytes = self.state.sealed();
         disk::write_whole(&self.own.join(STATE), &bytes)?;
         self.progress = progress.clone();
         self.deliver()
@@ -294,12 +299,28 @@ impl State {
     fn new(terms: Terms) -> Self {
         Self {
             version: VERSION,
+            checksum: 0,
             terms,
             next: 1,
             progress: serde_json::from_slice(&Progress::default().to_json()).unwrap_or_default(),
             tables: Vec::new(),
             deliveries: Vec::new(),
         }
+    }
+
+    /// Its bytes, under a checksum.
+    fn sealed(&mut self) -> Vec<u8> {
+        self.seal();
+        self.bytes()
+    }
+
+    fn seal(&mut self) {
+        self.checksum = 0;
+        self.checksum = crc32c::crc32c(&self.bytes());
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
     }
 
     fn understand(bytes: &[u8], path: &Path, terms: &Terms, output: &Path) -> Result<Self, LedgerError> {
@@ -316,7 +337,12 @@ impl State {
             }
             _ => {}
         }
-        let state: Self = serde_json::from_value(value).map_err(damaged)?;
+        let mut state: Self = serde_json::from_value(value).map_err(damaged)?;
+        let said = state.checksum;
+        state.seal();
+        if state.checksum != said {
+            return Err(LedgerError::Checksum(path.to_owned()));
+        }
         if state.terms != *terms {
             return Err(LedgerError::Terms {
                 path: output.to_owned(),

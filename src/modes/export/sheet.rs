@@ -19,6 +19,11 @@ pub(super) trait Sheet {
     /// Takes a record, or what can be had of it; then it says why not all. Errors are of the output.
     fn add(&mut self, stream: &StreamInfo, record: &Record<'_>) -> io::Result<Result<(), ValueError>>;
 
+    /// How many columns it has, each with what it takes in memory before it holds anything: none, if it writes lines.
+    fn columns(&self) -> usize {
+        0
+    }
+
     /// How much of what it was given it holds in memory, in bytes.
     fn held(&self) -> u64 {
         0

@@ -16,14 +16,18 @@ use crate::modes::export::{ExportOptions, Partition, place};
 use crate::modes::hobbes_reader;
 use crate::modes::selection::Selection;
 use clap::ValueEnum;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::sync::Arc;
 use uuid::Uuid;
 
 /// Files that are open at once.
-const OPEN_MAX: usize = 128;
+const OPEN_MAX: usize = 512;
+/// Columns that they have in sum, unless one file alone has more: what writes a column takes some kilobytes before it holds anything.
+const OPEN_COLUMNS_MAX: usize = 8192;
+/// Times that a file may have to write what it holds. Each adds to what is kept in memory of the file until it ends.
+const WRITES_MAX: u32 = 4096;
 /// Files that one commit delivers. More of them are only made where records jump between many partitions.
 const DELIVERIES_MAX: usize = 10_000;
 /// What a record takes in memory beside its payload, in bytes.
@@ -36,6 +40,8 @@ pub(super) fn run(options: &ExportOptions) -> Result<ExitStatus, Failure> {
         selection: &options.selection,
         tables: Vec::new(),
         open: Vec::new(),
+        places: HashMap::new(),
+        columns: 0,
         known: Vec::new(),
         finished: Vec::new(),
         held: 0,
@@ -53,6 +59,7 @@ pub(super) fn run(options: &ExportOptions) -> Result<ExitStatus, Failure> {
         Ok(()) => Ok(tables.complaints.status()),
         Err(error) => {
             tables.open.clear();
+            tables.places.clear();
             let _ = tables.ledger.sweep(); // the next run does it if this one cannot
             Err(error.into())
         }
@@ -95,6 +102,8 @@ struct Open {
     /// The stream that the last record came from, and its positions, which are not in `range` yet.
     run: (Uuid, u64, u64),
     held: u64,
+    /// How often it was told to write what it holds.
+    writes: u32,
     /// When it was last written to.
     used: u64,
 }
@@ -104,6 +113,10 @@ struct Tables<'o, W> {
     selection: &'o Selection,
     tables: Vec<Table>,
     open: Vec<Open>,
+    /// The place in `open` of each file, by table and partition.
+    places: HashMap<(usize, u64), usize>,
+    /// Columns of the files that are open.
+    columns: usize,
     /// The table of each statement by id, of each stream by number.
     known: Vec<Vec<(u32, usize)>>,
     /// Files that are whole and synced.
@@ -156,11 +169,10 @@ impl<W: Write> Tables<'_, W> {
     /// The open file for a record of `table` that was logged at `time`.
     fn file(&mut self, table: usize, time: u64) -> io::Result<usize> {
         let bucket = place::bucket(self.options.partition, time);
-        let is_it = |open: &Open| open.table == table && open.bucket == bucket;
-        if let Some(place) = self.open.iter().position(is_it) {
-            return Ok(place);
+        if let Some(place) = self.places.get(&(table, bucket)) {
+            return Ok(*place);
         }
-        if self.open.len() >= OPEN_MAX {
+        while self.open.len() >= OPEN_MAX || (self.columns >= OPEN_COLUMNS_MAX && !self.open.is_empty()) {
             let oldest = (0..self.open.len()).min_by_key(|place| self.open[*place].used);
             self.finish(oldest.unwrap_or(0))?;
         }
@@ -181,14 +193,23 @@ impl<W: Write> Tables<'_, W> {
             range: Range::new(),
             run: (Uuid::nil(), 0, 0),
             held: 0,
+            writes: 0,
             used: self.clock,
         });
-        Ok(self.open.len() - 1)
+        let place = self.open.len() - 1;
+        self.columns += self.open[place].sheet.columns();
+        self.places.insert((table, bucket), place);
+        Ok(place)
     }
 
     /// Finishes a file: the next commit delivers it.
     fn finish(&mut self, place: usize) -> io::Result<()> {
         let mut open = self.open.swap_remove(place);
+        self.places.remove(&(open.table, open.bucket));
+        if let Some(moved) = self.open.get(place) {
+            self.places.insert((moved.table, moved.bucket), place);
+        }
+        self.columns -= open.sheet.columns();
         self.held -= open.held;
         open.end_run();
         let file = open.sheet.finish(&open.range)?;
@@ -215,9 +236,15 @@ impl<W: Write> Tables<'_, W> {
     /// Has files write what they hold until it is no more than may be.
     fn make_room(&mut self) -> io::Result<()> {
         while self.held > self.options.row_group {
-            let Some(open) = self.open.iter_mut().max_by_key(|open| open.held) else {
+            let Some(place) = (0..self.open.len()).max_by_key(|place| self.open[*place].held) else {
                 break;
             };
+            let open = &mut self.open[place];
+            open.writes += 1;
+            if open.writes > WRITES_MAX {
+                self.finish(place)?;
+                continue;
+            }
             open.sheet.write_held()?;
             let held = open.sheet.held();
             if held >= open.held {

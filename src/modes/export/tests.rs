@@ -284,3 +284,55 @@ fn fields_are_not_called_as_the_directories_that_readers_take_for_columns() {
         assert_eq!(names, expected);
     }
 }
+
+#[test]
+fn statements_that_are_logged_in_turn_have_a_file_each_however_many_they_are() {
+    let mut fixture = Fixture::new();
+    let stream = fixture.stream();
+    let statements = 10..310;
+    let define = |id: u32| ring_record(Kind::Stmt, 0, id, &definition(id, flags::HLOG, "", Type::byte()));
+    fixture.data(stream, &statements.clone().map(define).collect::<Vec<_>>());
+    for _ in 0..3 {
+        let record = |id: u32| ring_record(Kind::Record, 0, id, &[7]);
+        fixture.data(stream, &statements.clone().map(record).collect::<Vec<_>>());
+    }
+    let output = tempfile::tempdir().unwrap();
+    let options = options(&fixture, output.path(), ExportFormat::Csv);
+    assert_eq!(run(&options).unwrap(), ExitStatus::Done);
+    let files = files(output.path());
+    assert_eq!(files.len(), statements.len());
+    assert!(files.iter().all(|(_, text)| text.lines().count() == 4));
+}
+
+#[test]
+fn a_state_in_which_a_digit_is_another_is_refused() {
+    let mut fixture = Fixture::new();
+    let stream = fixture.stream();
+    fixture.data(stream, &[line(1, b"one")]);
+    let output = tempfile::tempdir().unwrap();
+    let options = options(&fixture, output.path(), ExportFormat::Jsonl);
+    run(&options).unwrap();
+    let state = output.path().join(".hog/state.json");
+    let sound = fs::read_to_string(&state).unwrap();
+    fs::write(&state, sound.replace("\"next\":2", "\"next\":1")).unwrap();
+    let refused = run(&options).unwrap_err();
+    assert_eq!(refused.status, ExitStatus::Integrity);
+    assert!(refused.message.contains("checksum"), "{}", refused.message);
+    fs::write(&state, sound).unwrap();
+    assert_eq!(run(&options).unwrap(), ExitStatus::Done);
+}
+
+#[cfg(feature = "columns")]
+#[test]
+fn a_file_of_row_groups_ends_before_they_are_too_many_to_keep_in_mind() {
+    let mut fixture = Fixture::new();
+    let stream = fixture.stream();
+    for number in 0..=5000 {
+        fixture.data(stream, &[line(1, format!("{number}").as_bytes())]);
+    }
+    let output = tempfile::tempdir().unwrap();
+    let mut options = options(&fixture, output.path(), ExportFormat::Parquet);
+    options.row_group = 0;
+    assert_eq!(run(&options).unwrap(), ExitStatus::Done);
+    assert_eq!(files(output.path()).len(), 2);
+}

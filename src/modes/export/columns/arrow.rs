@@ -49,6 +49,10 @@ impl Sheet for Batches {
         Ok(taken)
     }
 
+    fn columns(&self) -> usize {
+        self.gathered.columns()
+    }
+
     fn held(&self) -> u64 {
         self.gathered.held()
     }

@@ -75,6 +75,11 @@ impl Gathered {
         }
     }
 
+    /// Its columns, those within columns counted too.
+    pub(super) fn columns(&self) -> usize {
+        self.schema.flattened_fields().len()
+    }
+
     pub(super) fn schema(&self) -> &SchemaRef {
         &self.schema
     }

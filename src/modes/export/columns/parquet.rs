@@ -84,6 +84,10 @@ impl Sheet for Groups {
         Ok(taken)
     }
 
+    fn columns(&self) -> usize {
+        self.gathered.columns()
+    }
+
     fn held(&self) -> u64 {
         self.gathered.held() + self.encoded.max(self.encoders)
     }
