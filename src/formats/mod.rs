@@ -11,6 +11,7 @@ pub mod frame;
 pub mod fregion;
 pub mod lock_record;
 pub mod pieces;
+pub(crate) mod scope;
 pub mod segment;
 pub mod table;
 pub mod value;

@@ -27,6 +27,8 @@ use hog_ring::types::{Field, Type};
 use thiserror::Error;
 
 use json::Json;
+#[cfg(feature = "columns")]
+pub(crate) use walk::enumeration_width;
 use walk::{Skip, Walk};
 
 /// The longest JSON text of one payload, in bytes.

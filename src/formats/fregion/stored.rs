@@ -19,6 +19,7 @@ mod tests;
 
 pub use encoding::{log_type, reference_to, series_type, statements_type, transactions_type};
 
+use crate::formats::scope::{self, Scope};
 use hog_ring::types::{Case, Field, TYPE_DEPTH_MAX, Type};
 use thiserror::Error;
 
@@ -246,14 +247,6 @@ fn bounded(size: u64) -> Result<u64, StoredError> {
     Ok(size)
 }
 
-/// What the variables of an abstraction stand for.
-struct Scope<'t> {
-    parameters: &'t [String],
-    arguments: &'t [Type],
-    /// Where the arguments' own variables are to be looked up.
-    outer: Option<&'t Scope<'t>>,
-}
-
 /// Makes stored types and counts constructors.
 struct Converter {
     nodes: usize,
@@ -348,18 +341,9 @@ impl Converter {
         Ok(Stored { ty, layout })
     }
 
-    fn variable(&mut self, name: &str, mut scope: Option<&Scope<'_>>, depth: usize) -> Result<Stored, StoredError> {
-        while let Some(Scope {
-            parameters,
-            arguments,
-            outer,
-        }) = scope
-        {
-            if let Some(position) = parameters.iter().position(|parameter| parameter == name) {
-                let Some(argument) = arguments.get(position) else { break };
-                return self.convert(argument, *outer, depth + 1);
-            }
-            scope = *outer;
+    fn variable(&mut self, name: &str, scope: Option<&Scope<'_>>, depth: usize) -> Result<Stored, StoredError> {
+        if let Some((argument, outer)) = scope::look_up(name, scope) {
+            return self.convert(argument, outer, depth + 1);
         }
         Err(StoredError::Unbound { name: name.to_owned() })
     }

@@ -7,6 +7,7 @@
 use hog_ring::types::{Case, Field, TYPE_DEPTH_MAX, Type};
 
 use super::{JSON_BYTES_MAX, ValueError};
+use crate::formats::scope::{self, Scope};
 
 /// The deepest recursion. A decoded type is at most half as deep; the rest is for variables that stand for types.
 pub(super) const DEPTH_MAX: usize = 2 * TYPE_DEPTH_MAX;
@@ -44,14 +45,6 @@ pub(super) struct Skip;
 
 impl Sink for Skip {
     const SKIPS: bool = true;
-}
-
-/// What the variables of an abstraction stand for.
-struct Scope<'t> {
-    parameters: &'t [String],
-    arguments: &'t [Type],
-    /// Where the arguments' own variables are to be looked up.
-    outer: Option<&'t Scope<'t>>,
 }
 
 pub(super) struct Walk<'a, S> {
@@ -312,18 +305,9 @@ impl<'a, S: Sink> Walk<'a, S> {
         Ok(())
     }
 
-    fn variable(&mut self, name: &str, mut scope: Option<&Scope<'_>>, depth: usize) -> Result<(), ValueError> {
-        while let Some(Scope {
-            parameters,
-            arguments,
-            outer,
-        }) = scope
-        {
-            if let Some(position) = parameters.iter().position(|parameter| parameter == name) {
-                let Some(argument) = arguments.get(position) else { break };
-                return self.visit(argument, *outer, depth + 1);
-            }
-            scope = *outer;
+    fn variable(&mut self, name: &str, scope: Option<&Scope<'_>>, depth: usize) -> Result<(), ValueError> {
+        if let Some((argument, outer)) = scope::look_up(name, scope) {
+            return self.visit(argument, outer, depth + 1);
         }
         Err(ValueError::Unbound { name: name.to_owned() })
     }
@@ -372,12 +356,11 @@ impl<'a, S: Sink> Walk<'a, S> {
         depth: usize,
     ) -> Result<(), ValueError> {
         let start = self.offset;
-        let width = width_of(representation).filter(|width| *width <= 8);
-        let Some(width) = width else {
+        let Some(width) = enumeration_width(representation) else {
             return self.visit(representation, scope, depth + 1);
         };
         let mut number = [0; 8];
-        for (place, byte) in number.iter_mut().zip(self.take(width)?) {
+        for (place, byte) in number.iter_mut().zip(self.take(width as u64)?) {
             *place = *byte;
         }
         let mask = u64::MAX >> (64 - 8 * width);
@@ -463,6 +446,12 @@ fn named_by(mut ty: &Type) -> &Type {
         ty = representation;
     }
     ty
+}
+
+/// How many bytes a packed enumeration takes, if its numbers are of the primitive `ty`: at most eight.
+pub(crate) fn enumeration_width(ty: &Type) -> Option<usize> {
+    let width = width_of(ty).filter(|width| *width <= 8)?;
+    usize::try_from(width).ok()
 }
 
 /// How many bytes each value of a primitive takes, if it is one and takes any.

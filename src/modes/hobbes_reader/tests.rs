@@ -1,3 +1,5 @@
+//! Files of the original, and of our own making, as `cat` and the others meet them: whole, damaged, and hostile.
+
 #[allow(clippy::unwrap_used)]
 #[path = "../../../tests/fuzz/recording.rs"]
 mod recording;

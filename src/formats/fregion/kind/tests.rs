@@ -1,3 +1,5 @@
+//! Types as files have them, read back to what they were made of.
+
 use super::*;
 use crate::formats::fregion::stored::{Stored, log_type, series_type, statements_type, transactions_type};
 

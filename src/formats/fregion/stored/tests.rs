@@ -1,3 +1,5 @@
+//! How payload types are stored, held against what an original wrote.
+
 use super::*;
 use std::collections::BTreeMap;
 

@@ -4,6 +4,8 @@
 //! in which there is nothing, since a case that was not chosen has a place in its columns too. A type beyond these bounds has no shape, as one has
 //! none whose values nobody can read; its table has the payloads as they are.
 
+use crate::formats::scope::{self, Scope};
+use crate::formats::value;
 use hog_ring::types::{Case, Field, TYPE_DEPTH_MAX, Type};
 
 /// Deepest nesting, as of values that are shown: types as they come are half as deep.
@@ -171,14 +173,6 @@ impl Length {
     }
 }
 
-/// What the variables of an abstraction stand for.
-struct Scope<'t> {
-    parameters: &'t [String],
-    arguments: &'t [Type],
-    /// Where the arguments' own variables are to be looked up.
-    outer: Option<&'t Scope<'t>>,
-}
-
 struct Shaper {
     /// Whether arrays of fixed lengths may have columns of fixed lengths.
     may_fix: bool,
@@ -253,19 +247,9 @@ impl Shaper {
         })
     }
 
-    fn variable(&mut self, name: &str, mut scope: Option<&Scope<'_>>, depth: usize) -> Option<Shape> {
-        while let Some(Scope {
-            parameters,
-            arguments,
-            outer,
-        }) = scope
-        {
-            if let Some(position) = parameters.iter().position(|parameter| parameter == name) {
-                return self.shape(arguments.get(position)?, *outer, depth + 1);
-            }
-            scope = *outer;
-        }
-        None
+    fn variable(&mut self, name: &str, scope: Option<&Scope<'_>>, depth: usize) -> Option<Shape> {
+        let (argument, outer) = scope::look_up(name, scope)?;
+        self.shape(argument, outer, depth + 1)
     }
 
     fn application(
@@ -278,7 +262,7 @@ impl Shaper {
         if let (Type::Primitive { name, .. }, [width, Type::Variant(cases)]) = (function, arguments)
             && name == "penum"
         {
-            return match primitive_width(width) {
+            return match value::enumeration_width(width) {
                 Some(width) => Some(Shape::Enumeration(Enumeration::of(width, cases))),
                 None => self.shape(width, scope, depth + 1),
             };
@@ -331,24 +315,6 @@ fn alias(name: &str, representation: &Type) -> Option<Number> {
         _ => return None,
     };
     representation.is_primitive(expected).then_some(number)
-}
-
-/// How many bytes the values of a packed enumeration take, if its numbers are of a primitive of at most eight bytes.
-fn primitive_width(ty: &Type) -> Option<usize> {
-    let Type::Primitive {
-        name,
-        representation: None,
-    } = ty
-    else {
-        return None;
-    };
-    match name.as_str() {
-        "bool" | "byte" | "char" => Some(1),
-        "short" => Some(2),
-        "int" | "float" => Some(4),
-        "long" | "double" => Some(8),
-        _ => None,
-    }
 }
 
 fn is_enumeration(cases: &[Case]) -> bool {

@@ -369,3 +369,14 @@ proptest! {
         prop_assert_eq!(read.records, logged.concat());
     }
 }
+
+#[test]
+fn a_file_that_another_export_may_come_to_is_refused_and_not_made() {
+    let fixture = Fixture::new();
+    let (directory, _) = output();
+    let path = directory.path().join("web-1.log");
+    let refused = run(&options(&fixture, path)).unwrap_err();
+    assert_eq!(refused.status, ExitStatus::Usage);
+    assert!(refused.message.contains("web.log"), "{}", refused.message);
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+}
