@@ -249,16 +249,18 @@ fn what_is_committed_and_cannot_be_put_in_its_place_stays_until_it_can() {
     let output = tempfile::tempdir().unwrap();
     let options = options(&fixture, output.path(), ExportFormat::Jsonl);
     run(&options).unwrap();
-    fixture.data(stream, &[line(1, b"two")]);
-    let table = output.path().join("web/s1");
-    let aside = output.path().join("web/aside");
-    fs::rename(&table, &aside).unwrap();
+    let state = output.path().join(".hog/state.json");
+    let first = fs::read(&state).unwrap();
+    // Another table: what is in the way of the first one's directory ends a run before it commits anything.
+    let define = ring_record(Kind::Stmt, 0, 7, &definition(7, flags::HLOG, "", Type::byte()));
+    fixture.data(stream, &[define, ring_record(Kind::Record, 0, 7, &[2])]);
+    let table = output.path().join("web/s7");
     fs::write(&table, "in its way").unwrap();
     for _ in 0..2 {
         assert_eq!(run(&options).unwrap_err().status, ExitStatus::Failed);
+        assert!(fs::read(&state).unwrap() != first, "it is committed");
     }
     fs::remove_file(&table).unwrap();
-    fs::rename(&aside, &table).unwrap();
     assert_eq!(run(&options).unwrap(), ExitStatus::Done);
     assert_eq!(lines(output.path()), cat(&fixture));
 }
