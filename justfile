@@ -53,9 +53,9 @@ fuzz TARGET SECONDS="300":
 fmt:
     cargo fmt --all
 
-# Measures one record, the drain and the whole pipeline, each beside its limit: [--json FILE] [--rounds N] [--row NAME] [MEGABYTES | FILE]
+# Measures all that docs/PERFORMANCE.md shows, and writes its table and plots anew (12 minutes): [--rounds N] [--row NAME]... [--plot NAME]... [--large] [MEGABYTES | FILE]
 bench *ARGUMENTS:
-    cargo bench --bench pipeline -- "$@"
+    cargo bench --bench pipeline -- --json benches/runs --plots docs/performance --page docs/PERFORMANCE.md "$@"
 
 # Ships a file (made up if none is named) with kills on the way
 demo *FILE:

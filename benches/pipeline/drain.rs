@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// As much is written at once, by both.
 const WRITE_BYTES: usize = 1 << 20;
 
-/// What a MB takes, in us.
+/// In MB/s.
 pub(crate) fn measure() -> Outcome<Sample> {
     let scene = Scene::set()?;
     let group = GroupOptions::new(GROUP)
@@ -45,11 +45,11 @@ pub(crate) fn measure() -> Outcome<Sample> {
     let (bytes, draining) = drain(&scene, &reader, writer.tail())?;
     scene.settle()?;
     let writing = write(&scene, bytes)?;
-    let each = |time: Duration| time.as_secs_f64() * 1e6 / (bytes as f64 / 1e6);
+    let rate = |time: Duration| bytes as f64 / 1e6 / time.as_secs_f64();
     Ok(Sample {
-        hog: each(draining),
-        limit: each(writing),
-        besides: vec![("mb_per_second", bytes as f64 / 1e6 / draining.as_secs_f64())],
+        hog: rate(draining),
+        limit: Some(rate(writing)),
+        besides: Vec::new(),
     })
 }
 

@@ -52,7 +52,7 @@ pub(crate) fn measure() -> Outcome<Sample> {
     let longest = beside_backlog.iter().copied().fold(0.0, f64::max);
     Ok(Sample {
         hog: median(beside_backlog.into_iter()),
-        limit: median(beside_nothing.into_iter()),
+        limit: Some(median(beside_nothing.into_iter())),
         besides: vec![
             ("longest_ms", longest),
             ("first_after_start_ms", start.as_secs_f64() * 1e3),

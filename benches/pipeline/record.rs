@@ -65,7 +65,7 @@ pub(crate) fn measure(stamped: bool) -> Outcome<Sample> {
     let asking = if stamped { each(asking) } else { 0.0 };
     Ok(Sample {
         hog: each(logging),
-        limit: each(copying) + asking,
+        limit: Some(each(copying) + asking),
         besides: vec![("record_bytes", record_bytes as f64)],
     })
 }

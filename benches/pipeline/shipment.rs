@@ -33,7 +33,7 @@ pub(crate) fn measure(input: &Path) -> Outcome<Sample> {
     let [engine, sender, receiver] = shipped.peaks_kib.map(|peak| peak as f64 / 1024.0);
     Ok(Sample {
         hog: each(shipped.synced),
-        limit: each(compressing.max(writing)),
+        limit: Some(each(compressing.max(writing))),
         besides: vec![
             ("mb_per_second", megabytes / shipped.synced.as_secs_f64()),
             ("engine_ms", shipped.logged.as_secs_f64() * 1e3),

@@ -1,40 +1,112 @@
-//! What was measured: a row for each thing, with what it cannot beat beside it, as a table and as JSON.
+//! What was measured: a row for each thing, with what it cannot beat beside it and what is asked of it, as a table for the terminal, as
+//! one for a page, and as JSON.
 
+use super::target::Target;
+use super::{Outcome, Run};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 /// What one round found of one row.
 pub(crate) struct Sample {
-    /// What hog took, in the row's unit.
+    /// What hog took or reached, in the row's unit; in a row of the machine's, what that did.
     pub(crate) hog: f64,
-    /// What the limit took on the same machine, just before or after.
-    pub(crate) limit: f64,
+    /// What the limit did on the same machine, just before or after. None where the target is a bound by itself.
+    pub(crate) limit: Option<f64>,
     /// What else was seen, with the unit at the end of its name.
     pub(crate) besides: Vec<(&'static str, f64)>,
 }
 
+/// Measures once.
+pub(crate) type Measure = Box<dyn FnMut(&Run) -> Outcome<Sample>>;
+
 /// A thing that is measured.
 pub(crate) struct Row {
     pub(crate) name: &'static str,
-    /// Of `hog` and `limit`: less is better.
+    /// What it is, in words.
+    pub(crate) what: &'static str,
+    /// Of `hog` and `limit`.
     pub(crate) unit: &'static str,
-    /// What the limit is.
+    /// What the limit is; empty where there is none.
     pub(crate) limit_is: &'static str,
+    pub(crate) target: Target,
+    /// What is asked of what else is seen.
+    also: Vec<(&'static str, Target)>,
+    /// The most rounds that it is worth; the others are left out.
+    rounds_max: u32,
+    pub(crate) measure: Measure,
     pub(crate) samples: Vec<Sample>,
+    /// Why it could not be measured.
+    pub(crate) failure: Option<String>,
 }
 
 impl Row {
-    fn medians(&self) -> (f64, f64) {
-        (
-            median(self.samples.iter().map(|sample| sample.hog)),
-            median(self.samples.iter().map(|sample| sample.limit)),
-        )
+    pub(crate) fn new(
+        name: &'static str,
+        what: &'static str,
+        unit: &'static str,
+        target: Target,
+        measure: impl FnMut(&Run) -> Outcome<Sample> + 'static,
+    ) -> Self {
+        Self {
+            name,
+            what,
+            unit,
+            limit_is: "",
+            target,
+            also: Vec::new(),
+            rounds_max: u32::MAX,
+            measure: Box::new(measure),
+            samples: Vec::new(),
+            failure: None,
+        }
     }
 
-    /// How many times its limit the thing takes, by the medians of both.
-    fn ratio(&self) -> f64 {
-        let (hog, limit) = self.medians();
-        hog / limit
+    /// Says what its limit is.
+    pub(crate) fn against(mut self, limit_is: &'static str) -> Self {
+        self.limit_is = limit_is;
+        self
+    }
+
+    /// Asks something of what else is seen under this name.
+    #[allow(dead_code)] // until a row has it
+    pub(crate) fn also(mut self, besides: &'static str, target: Target) -> Self {
+        self.also.push((besides, target));
+        self
+    }
+
+    /// Measures it no more often than this.
+    pub(crate) fn rounds_at_most(mut self, rounds: u32) -> Self {
+        self.rounds_max = rounds;
+        self
+    }
+
+    /// Measures it in the round of this number, counted from 0. Once it failed it is left alone.
+    pub(crate) fn go(&mut self, round: u32, run: &Run) {
+        if round >= self.rounds_max || self.failure.is_some() {
+            return;
+        }
+        match (self.measure)(run) {
+            Ok(sample) => self.samples.push(sample),
+            Err(error) => {
+                eprintln!("{}: {error}", self.name);
+                self.failure = Some(error.to_string());
+            }
+        }
+    }
+
+    fn hog(&self) -> f64 {
+        median(self.samples.iter().map(|sample| sample.hog))
+    }
+
+    fn limit(&self) -> Option<f64> {
+        let limits: Vec<f64> = self.samples.iter().filter_map(|sample| sample.limit).collect();
+        (!limits.is_empty()).then(|| median(limits.into_iter()))
+    }
+
+    /// hog's figure as a multiple of the limit's, by the medians of both.
+    fn ratio(&self) -> Option<f64> {
+        self.limit().map(|limit| self.hog() / limit)
     }
 
     fn besides(&self) -> BTreeMap<&'static str, f64> {
@@ -52,20 +124,92 @@ impl Row {
             .collect()
     }
 
+    /// All that it is judged by: itself, and what is asked besides.
+    fn lines(&self) -> Vec<Line> {
+        let met = |target: Target, figure, ratio| target.met(figure, ratio).map(|met| met && self.failure.is_none());
+        let (hog, ratio) = (self.hog(), self.ratio());
+        let mut lines = vec![Line {
+            name: self.name.to_owned(),
+            what: self.what.to_owned(),
+            hog: in_unit(hog, self.unit),
+            limit: self.limit().map_or("-".to_owned(), |limit| in_unit(limit, self.unit)),
+            ratio: ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2}")),
+            target: self.target,
+            met: met(self.target, hog, ratio),
+        }];
+        let besides = self.besides();
+        lines.extend(self.also.iter().map(|(name, target)| {
+            let figure = besides.get(name).copied().unwrap_or(f64::NAN);
+            Line {
+                name: format!("  {name}"),
+                what: format!("the same: `{name}`"),
+                hog: in_unit(figure, ""),
+                limit: "-".to_owned(),
+                ratio: "-".to_owned(),
+                target: *target,
+                met: met(*target, figure, None),
+            }
+        }));
+        lines
+    }
+
     fn to_json(&self) -> Value {
-        let (hog, limit) = self.medians();
-        let all = |of: fn(&Sample) -> f64| self.samples.iter().map(of).collect::<Vec<f64>>();
+        let besides = self.besides();
+        let also = self.also.iter().map(|(name, target)| {
+            let figure = besides.get(name).copied().unwrap_or(f64::NAN);
+            json!({ "name": name, "target": target.to_string(), "met": target.met(figure, None) })
+        });
+        let (hog, ratio) = (self.hog(), self.ratio());
         json!({
             "row": self.name,
+            "what": self.what,
             "unit": self.unit,
             "hog": hog,
-            "limit": limit,
+            "limit": self.limit(),
             "limit_is": self.limit_is,
-            "ratio": self.ratio(),
-            "besides": self.besides(),
-            "rounds": { "hog": all(|sample| sample.hog), "limit": all(|sample| sample.limit) },
+            "ratio": ratio,
+            "target": self.target.to_string(),
+            "met": self.target.met(hog, ratio),
+            "also": also.collect::<Vec<Value>>(),
+            "besides": besides,
+            "rounds": {
+                "hog": self.samples.iter().map(|sample| sample.hog).collect::<Vec<f64>>(),
+                "limit": self.samples.iter().filter_map(|sample| sample.limit).collect::<Vec<f64>>(),
+            },
+            "failure": self.failure,
         })
     }
+}
+
+/// A line of a table.
+struct Line {
+    name: String,
+    what: String,
+    hog: String,
+    limit: String,
+    ratio: String,
+    target: Target,
+    met: Option<bool>,
+}
+
+impl Line {
+    fn met(&self) -> &'static str {
+        match self.met {
+            Some(true) => "yes",
+            Some(false) => "NO",
+            None => "-",
+        }
+    }
+}
+
+/// With three digits that mean something.
+fn in_unit(figure: f64, unit: &str) -> String {
+    let digits = match figure.abs() {
+        100.0.. => 0,
+        10.0.. => 1,
+        _ => 2,
+    };
+    format!("{figure:.digits$} {unit}").trim_end().to_owned()
 }
 
 /// The middle one; of an even number, the mean of the two in the middle.
@@ -81,16 +225,24 @@ pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
 
 /// The rows as a table, and below it what else was seen.
 pub(crate) fn print(rows: &[Row]) {
-    println!("{:<16} {:>12} {:>12} {:>7}  limit", "row", "hog", "limit", "ratio");
+    println!(
+        "{:<20} {:>14} {:>14} {:>6}  {:<10} {:<4} limit",
+        "row", "hog", "limit", "ratio", "target", "met"
+    );
     for row in rows {
-        let (hog, limit) = row.medians();
-        let (hog, limit) = (format!("{hog:.2} {}", row.unit), format!("{limit:.2} {}", row.unit));
-        println!(
-            "{:<16} {hog:>12} {limit:>12} {:>7.2}  {}",
-            row.name,
-            row.ratio(),
-            row.limit_is
-        );
+        for line in row.lines() {
+            let limit_is = if line.name == row.name { row.limit_is } else { "" };
+            let text = format!(
+                "{:<20} {:>14} {:>14} {:>6}  {:<10} {:<4} {limit_is}",
+                line.name,
+                line.hog,
+                line.limit,
+                line.ratio,
+                line.target,
+                line.met()
+            );
+            println!("{}", text.trim_end());
+        }
     }
     for row in rows {
         for (name, value) in row.besides() {
@@ -99,11 +251,35 @@ pub(crate) fn print(rows: &[Row]) {
     }
 }
 
-/// All that was measured, with the machine it was measured on.
-pub(crate) fn to_json(rows: &[Row], machine: &Value) -> Value {
-    json!({
-        "hog": env!("CARGO_PKG_VERSION"),
-        "machine": machine,
-        "rows": rows.iter().map(Row::to_json).collect::<Vec<Value>>(),
-    })
+/// The rows as two tables in Markdown: what hog does, and what the machine does.
+pub(crate) fn to_markdown(rows: &[Row]) -> Result<String, std::fmt::Error> {
+    let mut text = String::from("| row | what | hog | limit | ratio | target | met |\n|---|---|--:|--:|--:|---|---|\n");
+    let is_machine = |row: &&Row| matches!(row.target, Target::Machine);
+    for row in rows.iter().filter(|row| !is_machine(row)) {
+        for line in row.lines() {
+            let (name, met) = (line.name.trim(), line.met());
+            let met = if met == "NO" { "**NO**" } else { met };
+            writeln!(
+                text,
+                "| `{name}` | {} | {} | {} | {} | {} | {met} |",
+                line.what, line.hog, line.limit, line.ratio, line.target
+            )?;
+        }
+    }
+    text.push_str("\n| row | what the machine does | |\n|---|---|--:|\n");
+    for row in rows.iter().filter(is_machine) {
+        writeln!(
+            text,
+            "| `{}` | {} | {} |",
+            row.name,
+            row.what,
+            in_unit(row.hog(), row.unit)
+        )?;
+    }
+    Ok(text)
+}
+
+/// All that was measured.
+pub(crate) fn to_json(rows: &[Row]) -> Vec<Value> {
+    rows.iter().map(Row::to_json).collect()
 }

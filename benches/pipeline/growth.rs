@@ -1,0 +1,42 @@
+//! How cost grows: series of points, each measured once in a run, and drawn as one plot. A new plot has its points in a file of its own,
+//! and its entry here.
+
+use super::{Outcome, Run};
+use serde_json::{Value, json};
+
+/// An axis of a plot.
+pub(crate) struct Axis {
+    /// What it is, with its unit.
+    pub(crate) name: &'static str,
+    /// Whether a step multiplies.
+    pub(crate) logarithmic: bool,
+}
+
+/// Points that belong together, in the order of their first coordinate.
+pub(crate) struct Series {
+    pub(crate) name: String,
+    pub(crate) points: Vec<(f64, f64)>,
+}
+
+/// A plot. Its first axis is logarithmic, with a tick at each point measured.
+pub(crate) struct Growth {
+    /// Also of its file.
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) x: &'static str,
+    pub(crate) y: Axis,
+    pub(crate) measure: fn(&Run) -> Outcome<Vec<Series>>,
+}
+
+/// All plots.
+pub(crate) fn growths() -> Vec<Growth> {
+    Vec::new()
+}
+
+/// What was measured for a plot.
+pub(crate) fn to_json(growth: &Growth, series: &[Series]) -> Value {
+    let series = series
+        .iter()
+        .map(|series| json!({ "name": series.name, "points": series.points }));
+    json!({ "plot": growth.name, "x": growth.x, "y": growth.y.name, "series": series.collect::<Vec<Value>>() })
+}
