@@ -1,7 +1,7 @@
 //! How cost grows: series of points, each measured once in a run, and drawn as one plot. A new plot has its points in a file of its own,
 //! and its entry here.
 
-use super::{Outcome, Run};
+use super::{Outcome, Run, backlog};
 use serde_json::{Value, json};
 
 /// An axis of a plot.
@@ -30,7 +30,16 @@ pub(crate) struct Growth {
 
 /// All plots.
 pub(crate) fn growths() -> Vec<Growth> {
-    Vec::new()
+    vec![Growth {
+        name: "backlog",
+        title: "A sender that is started again, over what is in its spool",
+        x: "backlog, MiB",
+        y: Axis {
+            name: "ms, or MiB",
+            logarithmic: false,
+        },
+        measure: backlog::growth,
+    }]
 }
 
 /// What was measured for a plot.

@@ -8,6 +8,7 @@
 //! measured. A target that is missed fails nothing: the table says it. Nothing is left behind but what was asked for.
 
 mod archive;
+mod backlog;
 mod drain;
 mod growth;
 mod input;
@@ -20,7 +21,9 @@ mod record;
 mod roles;
 mod rows;
 mod scene;
+mod sessions;
 mod shipment;
+mod stored;
 mod table;
 mod target;
 
@@ -73,7 +76,6 @@ pub(crate) struct Run {
     /// Lines of a log.
     pub(crate) input: PathBuf,
     /// Whether the disk may be filled without a look at its room.
-    #[allow(dead_code)] // until the row of the backlog is here
     pub(crate) large: bool,
 }
 

@@ -6,6 +6,13 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+/// The program, as it was built for this run.
+pub(crate) fn hog(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hog"));
+    command.args(arguments);
+    command
+}
+
 /// A role that does not outlive the run.
 pub(crate) struct Role {
     child: Child,
@@ -23,6 +30,18 @@ impl Role {
             ("--shm-dir", scene.shm_dir()),
         ];
         Self::start("batchsend", &["-g", GROUP, "--to", address], &places)
+    }
+
+    /// One that ends once all that there is is acknowledged.
+    pub(crate) fn last_sender(scene: &Scene, address: &str) -> Outcome<Self> {
+        let (spool, store) = (scene.path("spool"), scene.path("send"));
+        let places = [
+            ("-d", spool.as_path()),
+            ("-m", store.as_path()),
+            ("--shm-dir", scene.shm_dir()),
+        ];
+        let arguments = ["-g", GROUP, "--to", address, "--drain-and-exit"];
+        Self::start("batchsend", &arguments, &places)
     }
 
     /// Starts a receiver, and waits until senders may come; gives its address.
@@ -53,8 +72,8 @@ impl Role {
     }
 
     fn start(role: &str, arguments: &[&str], places: &[(&str, &Path)]) -> Outcome<Self> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hog"));
-        command.arg("-qq").arg(role).args(arguments);
+        let mut command = hog(&["-qq", role]);
+        command.args(arguments);
         for (flag, place) in places {
             command.arg(flag).arg(place);
         }

@@ -1,12 +1,15 @@
 //! All rows: what is measured, and what is asked of it. A new one has a file of its own, and its entry here.
 
+use super::stored::Stored;
 use super::table::Row;
-use super::target::Target::{AtMost, Machine, RatioAtLeast, RatioAtMost, Watched};
-use super::{drain, limits, newcomer, record, shipment};
+use super::target::Target::{AtLeast, AtMost, Machine, RatioAtLeast, RatioAtMost, Watched};
+use super::{backlog, drain, limits, newcomer, record, sessions, shipment};
 
 pub(crate) fn rows() -> Vec<Row> {
     let mut rows = log_call();
     rows.extend(pipeline());
+    rows.extend(restarts());
+    rows.extend(reading());
     rows.extend(machine());
     rows
 }
@@ -52,6 +55,67 @@ fn pipeline() -> Vec<Row> {
         )
         .against("the slower of zstd level 1, and write with one fdatasync"),
     ]
+}
+
+fn restarts() -> Vec<Row> {
+    let (mut backlog, mut past) = (None, None);
+    vec![
+        Row::new(
+            "restart",
+            "first frame shipped after a restart with a backlog of 10 GiB",
+            "ms",
+            AtMost(1000.0),
+            move |run| backlog::measure(run, &mut backlog),
+        )
+        .also("peak_rss_mib", AtMost(64.0))
+        .rounds_at_most(3),
+        Row::new(
+            "past_sessions",
+            "first record drained by a sender with 100,000 sessions in its hogstat.db",
+            "ms",
+            AtMost(200.0),
+            move |_| sessions::measure(&mut past),
+        )
+        .against("the same with a fresh hogstat.db")
+        .also("recover_dry_run_ms", AtMost(200.0)),
+    ]
+}
+
+fn reading() -> Vec<Row> {
+    const DECOMPRESSING: &str = "taking the same text apart in process, as one frame of zstd level 1";
+    let stored = Stored::default();
+    let cat = |name, what, format: &'static str, target| {
+        let stored = stored.clone();
+        Row::new(name, what, "MB/s", target, move |run| stored.cat(&run.input, format)).against(DECOMPRESSING)
+    };
+    let mut rows = vec![
+        cat(
+            "cat_raw",
+            "`hog cat --format raw` of an archive",
+            "raw",
+            RatioAtLeast(0.7),
+        ),
+        cat(
+            "cat_text",
+            "`hog cat --format text`, of log text",
+            "text",
+            AtLeast(200.0),
+        ),
+        cat(
+            "cat_json",
+            "`hog cat --format json`, of log text",
+            "json",
+            AtLeast(200.0),
+        ),
+    ];
+    rows.push(Row::new(
+        "export_parquet",
+        "`hog export --format parquet`, of log text",
+        "MB/s",
+        AtLeast(100.0),
+        move |run| stored.export(&run.input),
+    ));
+    rows
 }
 
 /// What the machine does: the limits, of which rows have their own where they are judged by them.

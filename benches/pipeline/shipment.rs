@@ -102,7 +102,7 @@ fn wait_until(
 }
 
 /// That the archive has the input, byte for byte.
-fn check_that_it_arrived(scene: &Scene, input: &Path) -> Outcome<()> {
+pub(crate) fn check_that_it_arrived(scene: &Scene, input: &Path) -> Outcome<()> {
     let mut cat = Command::new(env!("CARGO_BIN_EXE_hog"))
         .args(["cat", "--format", "raw"])
         .arg(scene.path("archive"))

@@ -69,7 +69,6 @@ impl Row {
     }
 
     /// Asks something of what else is seen under this name.
-    #[allow(dead_code)] // until a row has it
     pub(crate) fn also(mut self, besides: &'static str, target: Target) -> Self {
         self.also.push((besides, target));
         self

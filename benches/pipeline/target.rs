@@ -12,7 +12,6 @@ pub(crate) enum Target {
     /// It may be at most this.
     AtMost(f64),
     /// It must be at least this.
-    #[allow(dead_code)] // until a row has it
     AtLeast(f64),
     /// Nothing: it is looked at, from one change to the next.
     Watched,
