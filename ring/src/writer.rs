@@ -128,8 +128,10 @@ impl Writer {
     /// The record is too long, the ring is given up or in other hands, or waiting for room was stopped. Nothing of the
     /// record is committed then.
     #[inline]
+    #[allow(clippy::needless_pass_by_value)] // A tuple of what is logged, made for this call.
     pub fn log<F: Fields>(&mut self, statement: &Statement<F>, fields: F) -> Result<(), Error> {
-        self.log_at(self.time(), statement, fields)
+        // Not through log_at: to pass the tuple on would copy it, and reading it so soon after it was written stalls the processor.
+        self.log_any(self.time(), statement, &fields)
     }
 
     /// As [`Self::log`], with a time of the caller's (ns since 1970) or none.
