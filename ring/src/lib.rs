@@ -37,6 +37,7 @@ struct Readme;
 extern crate self as hog_ring;
 
 mod claim;
+mod clock;
 mod cursor;
 pub mod doorbell;
 mod error;

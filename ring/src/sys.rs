@@ -1,5 +1,5 @@
 //! What the kernel and the C library offer only through raw calls: locks of open file descriptions, what a socket has not been
-//! acknowledged, the fork hook, and the handler for SIGBUS.
+//! acknowledged, the fork hook, and the handler for SIGBUS; and the processor's counter of ticks.
 //!
 //! Together with `shm.rs` the only place with `unsafe`. Each function is safe to call; what it must hold for the raw call
 //! inside is argued there.
@@ -274,6 +274,43 @@ fn patch(address: usize) -> bool {
         return patched;
     }
     false
+}
+
+/// The processor's counter of ticks; 0 where [`has_even_ticks`] says no for good.
+#[inline]
+pub(crate) fn ticks() -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 processor has the instruction. A process that may not use it cannot ask the kernel for the time either, which reads the
+    // same counter in this process.
+    return unsafe { std::arch::x86_64::_rdtsc() };
+    #[cfg(not(target_arch = "x86_64"))]
+    0
+}
+
+/// Whether [`ticks`] runs at one rate, in sleep and on every processor alike: the processor says so, and the kernel has not found otherwise, since it keeps time
+/// by it.
+pub(crate) fn has_even_ticks() -> bool {
+    is_counter_invariant() && is_clock_source("tsc")
+}
+
+#[cfg(target_arch = "x86_64")]
+fn is_counter_invariant() -> bool {
+    use std::arch::x86_64::__cpuid;
+    const HIGHEST: u32 = 0x8000_0000;
+    const POWER: u32 = 0x8000_0007;
+    const INVARIANT_TSC: u32 = 1 << 8;
+    __cpuid(HIGHEST).eax >= POWER && __cpuid(POWER).edx & INVARIANT_TSC != 0
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn is_counter_invariant() -> bool {
+    false
+}
+
+/// Whether the kernel keeps time by the counter of that name. Where it does not say (no sysfs), it might be another.
+fn is_clock_source(name: &str) -> bool {
+    let source = std::fs::read_to_string("/sys/devices/system/clocksource/clocksource0/current_clocksource");
+    source.is_ok_and(|source| source.trim() == name)
 }
 
 /// Waits until `word` is no longer `seen`, someone wakes it, or `timeout` passed. Waits less rather than more: callers

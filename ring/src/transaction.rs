@@ -47,7 +47,8 @@ impl<'w> Transaction<'w> {
     /// As [`Writer::log`], or all the records together are longer than 16 MiB. The records before stay pending.
     #[inline]
     pub fn log<F: Fields>(&mut self, statement: &Statement<F>, fields: F) -> Result<(), Error> {
-        self.log_at(self.writer.time(), statement, fields)
+        let time = self.writer.time();
+        self.log_at(time, statement, fields)
     }
 
     /// As [`Self::log`], with a time of the caller's (ns since 1970) or none.
@@ -77,7 +78,8 @@ impl<'w> Transaction<'w> {
     /// # Errors
     /// As [`Writer::log`].
     pub fn log_payload<P: Payload + ?Sized>(&mut self, statement: &RuntimeStatement, payload: &P) -> Result<(), Error> {
-        self.log_any(self.writer.time(), statement, payload)
+        let time = self.writer.time();
+        self.log_any(time, statement, payload)
     }
 
     fn log_any<P: Payload + ?Sized>(
@@ -166,7 +168,8 @@ impl<'w> Batch<'w> {
     /// As [`Writer::log`]. The records before stay pending.
     #[inline]
     pub fn log<F: Fields>(&mut self, statement: &Statement<F>, fields: F) -> Result<bool, Error> {
-        self.log_at(self.writer.time(), statement, fields)
+        let time = self.writer.time();
+        self.log_at(time, statement, fields)
     }
 
     /// As [`Self::log`], with a time of the caller's (ns since 1970) or none.

@@ -9,6 +9,7 @@
 //! call; a named one fails, since two processes cannot both go on with one state.
 
 use crate::claim::{Claim, Recovered};
+use crate::clock::Clock;
 use crate::cursor::{Carries, Cursor};
 use crate::error::Error;
 use crate::fork::{self, HeldFile};
@@ -16,7 +17,7 @@ use crate::group::Group;
 use crate::header::Identity;
 use crate::layout::PLAIN_HEADER;
 use crate::limits::{STATE_MAX, unfragmented_max};
-use crate::owner::{self, OwnerWord};
+use crate::owner::OwnerWord;
 use crate::payload::{Fields, Payload};
 use crate::record::{ADOPTION_PAYLOAD, GAP_PAYLOAD, header_len};
 use crate::simulation::{Process, point};
@@ -65,6 +66,8 @@ pub struct Writer {
     run: Vec<u8>,
     /// A writer is one thread's at a time.
     not_sync: PhantomData<Cell<()>>,
+    /// If records are stamped.
+    clock: Option<Clock>,
 }
 
 /// What must be written before the next record.
@@ -96,6 +99,7 @@ impl Writer {
         // What can be paid at once is: a ring that is full when its heir comes shall not keep the heir from starting.
         let room = cursor.room_now().unwrap_or(0);
         let bound = unfragmented_max(identity.capacity);
+        let clock = group.clock();
         let mut writer = Writer {
             cursor,
             _file: file,
@@ -114,6 +118,7 @@ impl Writer {
             bound,
             run: Vec::new(),
             not_sync: PhantomData,
+            clock,
         };
         if debts.any() && room >= (2 * PLAIN_HEADER + ADOPTION_PAYLOAD + GAP_PAYLOAD) as u64 {
             // It found room just now, so it neither waits nor fails; if it did, the next record would pay.
@@ -131,7 +136,8 @@ impl Writer {
     #[allow(clippy::needless_pass_by_value)] // A tuple of what is logged, made for this call.
     pub fn log<F: Fields>(&mut self, statement: &Statement<F>, fields: F) -> Result<(), Error> {
         // Not through log_at: to pass the tuple on would copy it, and reading it so soon after it was written stalls the processor.
-        self.log_any(self.time(), statement, &fields)
+        let time = self.time();
+        self.log_any(time, statement, &fields)
     }
 
     /// As [`Self::log`], with a time of the caller's (ns since 1970) or none.
@@ -165,7 +171,8 @@ impl Writer {
     /// As [`Self::log`].
     #[inline]
     pub fn log_payload<P: Payload + ?Sized>(&mut self, statement: &RuntimeStatement, payload: &P) -> Result<(), Error> {
-        self.log_any(self.time(), statement, payload)
+        let time = self.time();
+        self.log_any(time, statement, payload)
     }
 
     #[inline]
@@ -310,8 +317,8 @@ impl Writer {
 
     /// The time for a record that is logged now.
     #[inline]
-    pub(crate) fn time(&self) -> Option<u64> {
-        self.group.options().timestamps.then(owner::realtime_ns)
+    pub(crate) fn time(&mut self) -> Option<u64> {
+        self.clock.as_mut().map(Clock::now)
     }
 
     #[inline]

@@ -118,8 +118,12 @@
 // For hog_options.flags: drop and count when a ring is full, instead of waiting.
 #define HOG_UNRELIABLE 1
 
-// For hog_options.flags: do not stamp records with the time, which costs more than the rest of a call.
+// For hog_options.flags: do not stamp records with the time, which costs as much as the rest of a call.
 #define HOG_NO_TIMESTAMPS 2
+
+// For hog_options.flags: ask the kernel for the time of each record, instead of once a millisecond and the processor's counter in
+// between: slower, but exact, and a clock that is set is followed at once.
+#define HOG_KERNEL_CLOCK 4
 
 // Take over the ring that an earlier run left under the name if it has a sound state, otherwise make a new one.
 #define HOG_RESUME_AUTO 0
@@ -155,7 +159,7 @@ typedef struct hog_options {
     uint64_t ring_size;
     // Name or number of the Unix group that may use the rings as well. NULL: none.
     const char *shm_group;
-    // HOG_UNRELIABLE, HOG_NO_TIMESTAMPS, both or neither.
+    // Any of HOG_UNRELIABLE, HOG_NO_TIMESTAMPS and HOG_KERNEL_CLOCK, or none.
     uint32_t flags;
     // Zeros.
     uint32_t reserved[7];

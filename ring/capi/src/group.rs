@@ -9,8 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// For hog_options.flags: drop and count when a ring is full, instead of waiting.
 pub const HOG_UNRELIABLE: u32 = 1;
-/// For hog_options.flags: do not stamp records with the time, which costs more than the rest of a call.
+/// For hog_options.flags: do not stamp records with the time, which costs as much as the rest of a call.
 pub const HOG_NO_TIMESTAMPS: u32 = 2;
+/// For hog_options.flags: ask the kernel for the time of each record, instead of once a millisecond and the processor's counter in
+/// between: slower, but exact, and a clock that is set is followed at once.
+pub const HOG_KERNEL_CLOCK: u32 = 4;
+
+const KNOWN_FLAGS: u32 = HOG_UNRELIABLE | HOG_NO_TIMESTAMPS | HOG_KERNEL_CLOCK;
 
 /// What a program wants of its rings. All zeros are the defaults.
 #[repr(C)]
@@ -21,7 +26,7 @@ pub struct hog_options {
     pub ring_size: u64,
     /// Name or number of the Unix group that may use the rings as well. NULL: none.
     pub shm_group: *const c_char,
-    /// HOG_UNRELIABLE, HOG_NO_TIMESTAMPS, both or neither.
+    /// Any of HOG_UNRELIABLE, HOG_NO_TIMESTAMPS and HOG_KERNEL_CLOCK, or none.
     pub flags: u32,
     /// Zeros.
     pub reserved: [u32; 7],
@@ -65,7 +70,7 @@ pub unsafe extern "C" fn hog_group_open(
 /// # Safety
 /// The texts of `options` are null or end with NUL.
 unsafe fn with_options(mut wanted: GroupOptions, options: &hog_options) -> Outcome<GroupOptions> {
-    if options.reserved.iter().any(|&word| word != 0) || options.flags & !(HOG_UNRELIABLE | HOG_NO_TIMESTAMPS) != 0 {
+    if options.reserved.iter().any(|&word| word != 0) || options.flags & !KNOWN_FLAGS != 0 {
         return Err(argument(
             "options that this version does not know: set the whole of hog_options to zero first",
         ));
@@ -85,7 +90,9 @@ unsafe fn with_options(mut wanted: GroupOptions, options: &hog_options) -> Outco
     if options.flags & HOG_UNRELIABLE != 0 {
         wanted = wanted.unreliable();
     }
-    Ok(wanted.timestamps(options.flags & HOG_NO_TIMESTAMPS == 0))
+    Ok(wanted
+        .timestamps(options.flags & HOG_NO_TIMESTAMPS == 0)
+        .kernel_clock(options.flags & HOG_KERNEL_CLOCK != 0))
 }
 
 /// Ends every wait for room in this group's rings with HOG_ERR_STOPPED, within 100 ms, now and from now on. A signal
