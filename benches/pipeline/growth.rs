@@ -1,7 +1,7 @@
 //! How cost grows: series of points, each measured once in a run, and drawn as one plot. A new plot has its points in a file of its own,
 //! and its entry here.
 
-use super::{Outcome, Run, backlog};
+use super::{Outcome, Run, backlog, record};
 use serde_json::{Value, json};
 
 /// An axis of a plot.
@@ -30,16 +30,28 @@ pub(crate) struct Growth {
 
 /// All plots.
 pub(crate) fn growths() -> Vec<Growth> {
-    vec![Growth {
-        name: "backlog",
-        title: "A sender that is started again, over what is in its spool",
-        x: "backlog, MiB",
-        y: Axis {
-            name: "ms, or MiB",
-            logarithmic: false,
+    vec![
+        Growth {
+            name: "backlog",
+            title: "A sender that is started again, over what is in its spool",
+            x: "backlog, MiB",
+            y: Axis {
+                name: "ms, or MiB",
+                logarithmic: false,
+            },
+            measure: backlog::growth,
         },
-        measure: backlog::growth,
-    }]
+        Growth {
+            name: "record_size",
+            title: "One log call, over the size of its record",
+            x: "payload, bytes",
+            y: Axis {
+                name: "ns",
+                logarithmic: true,
+            },
+            measure: record::over_record_size,
+        },
+    ]
 }
 
 /// What was measured for a plot.

@@ -12,6 +12,7 @@ mod backlog;
 mod drain;
 mod growth;
 mod input;
+mod latency;
 mod limits;
 mod machine;
 mod newcomer;
