@@ -111,16 +111,25 @@ pub fn to_json(ty: &Type, payload: &[u8], out: &mut Vec<u8>) -> Result<Outcome, 
     write_value(ty, payload, out, Json::new)
 }
 
+/// Appends `text` as a JSON string; says whether it was UTF-8. What is not is replaced by U+FFFD.
+pub fn quote(text: &[u8], out: &mut Vec<u8>) -> bool {
+    json::quote(text, out)
+}
+
 /// The bytes of the text field `name` of a record: `None` if it has none, or the payload ends before it. Fields behind
 /// it are not looked at, and nothing is allocated or copied.
 pub fn text_field<'a>(ty: &Type, payload: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let Type::Record(fields) = ty else { return None };
     let mut walk = Walk::new(payload, Skip);
     for field in fields {
-        if field.name == name && field.holds.is_text() {
-            return walk.text(&field.holds).ok();
+        if !field.holds.is_text() {
+            walk.value(&field.holds).ok()?;
+            continue;
         }
-        walk.value(&field.holds).ok()?;
+        let text = walk.text(&field.holds).ok()?;
+        if field.name == name {
+            return Some(text);
+        }
     }
     None
 }

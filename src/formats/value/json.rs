@@ -68,37 +68,63 @@ impl<'o> Json<'o> {
     }
 
     fn quoted(&mut self, text: &[u8]) {
-        self.put(b"\"");
-        for chunk in text.utf8_chunks() {
-            self.escaped(chunk.valid().as_bytes());
-            if !chunk.invalid().is_empty() {
-                self.invalid_utf8 = true;
-                self.put("\u{FFFD}".as_bytes());
-            }
-        }
-        self.put(b"\"");
-    }
-
-    /// Copies runs of what stands for itself whole.
-    fn escaped(&mut self, mut text: &[u8]) {
-        while let Some(position) = text.iter().position(|byte| matches!(byte, 0..0x20 | b'"' | b'\\')) {
-            self.put(&text[..position]);
-            match text[position] {
-                b'"' => self.put(br#"\""#),
-                b'\\' => self.put(br"\\"),
-                b'\n' => self.put(br"\n"),
-                b'\r' => self.put(br"\r"),
-                b'\t' => self.put(br"\t"),
-                control => self.display(format_args!("\\u{control:04x}")),
-            }
-            text = &text[position + 1..];
-        }
-        self.put(text);
+        self.invalid_utf8 |= !quote(text, self.out);
     }
 
     fn is_bare(&self) -> bool {
         self.bare && self.open == 0
     }
+}
+
+/// Appends `text` as a JSON string; says whether it was UTF-8. What is not is replaced.
+pub(super) fn quote(text: &[u8], out: &mut Vec<u8>) -> bool {
+    out.push(b'"');
+    // Its judgement of ASCII is several times as fast as going from chunk to chunk.
+    let is_utf8 = std::str::from_utf8(text).is_ok();
+    if is_utf8 {
+        escape(text, out);
+    } else {
+        for chunk in text.utf8_chunks() {
+            escape(chunk.valid().as_bytes(), out);
+            if !chunk.invalid().is_empty() {
+                out.extend_from_slice("\u{FFFD}".as_bytes());
+            }
+        }
+    }
+    out.push(b'"');
+    is_utf8
+}
+
+/// Copies runs of what stands for itself whole.
+fn escape(mut text: &[u8], out: &mut Vec<u8>) {
+    while let Some(position) = first_to_escape(text) {
+        out.extend_from_slice(&text[..position]);
+        match text[position] {
+            b'"' => out.extend_from_slice(br#"\""#),
+            b'\\' => out.extend_from_slice(br"\\"),
+            b'\n' => out.extend_from_slice(br"\n"),
+            b'\r' => out.extend_from_slice(br"\r"),
+            b'\t' => out.extend_from_slice(br"\t"),
+            // Writing to memory cannot fail.
+            control => drop(write!(out, "\\u{control:04x}")),
+        }
+        text = &text[position + 1..];
+    }
+    out.extend_from_slice(text);
+}
+
+/// Where the first byte is that does not stand for itself. Most text has none, and is looked through a block at a time, without a branch
+/// for each byte, so that the compiler takes a whole block in few instructions.
+fn first_to_escape(text: &[u8]) -> Option<usize> {
+    const BLOCK: usize = 32;
+    let is_special = |byte: &u8| (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\');
+    let (blocks, _) = text.as_chunks::<BLOCK>();
+    let is_plain = |block: &&[u8; BLOCK]| !block.iter().fold(false, |any, byte| any | is_special(byte));
+    let plain = blocks.iter().take_while(is_plain).count() * BLOCK;
+    text[plain..]
+        .iter()
+        .position(is_special)
+        .map(|position| plain + position)
 }
 
 impl Sink for Json<'_> {

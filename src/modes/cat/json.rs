@@ -11,11 +11,14 @@ use base64::engine::general_purpose::STANDARD;
 use hog_ring::statement::flags;
 use std::io::{self, Write};
 
+const NS_PER_SECOND: u64 = 1_000_000_000;
+
 /// Makes lines.
 #[derive(Default)]
 pub(in crate::modes) struct JsonLines {
     /// A record's text before it goes into the line.
     text: Vec<u8>,
+    times: Times,
 }
 
 impl JsonLines {
@@ -42,7 +45,7 @@ impl JsonLines {
             stream.group, stream.id
         )?;
         match time {
-            Some(ns) => write!(line, r#""{}""#, clock::rfc3339(ns))?,
+            Some(ns) => self.times.write(ns, line)?,
             None => line.extend_from_slice(b"null"),
         }
         if let Some(transaction) = transaction {
@@ -73,9 +76,29 @@ impl JsonLines {
         self.text.clear();
         value::format_text(record.definition, record.payload, &mut self.text).inspect_err(|_| line.truncate(before))?;
         line.extend_from_slice(br#","text":"#);
-        let text = String::from_utf8_lossy(&self.text);
-        // Writing to memory cannot fail.
-        let _ = serde_json::to_writer(line, &text);
+        value::quote(&self.text, line);
         Ok(!outcome.invalid_utf8)
+    }
+}
+
+/// Times as RFC 3339 in UTC with nanoseconds, as [`clock::rfc3339`] makes them. Most records come within the second of the one before.
+#[derive(Default)]
+struct Times {
+    /// A second, and how it is written up to its point.
+    last: Option<(u64, String)>,
+}
+
+impl Times {
+    fn write(&mut self, ns: u64, line: &mut Vec<u8>) -> io::Result<()> {
+        let (second, part) = (ns / NS_PER_SECOND, ns % NS_PER_SECOND);
+        if self.last.as_ref().is_none_or(|(last, _)| *last != second) {
+            let whole = clock::rfc3339(second * NS_PER_SECOND);
+            let Some((written, _)) = whole.split_once('.') else {
+                return write!(line, r#""{}""#, clock::rfc3339(ns)); // beyond what has a date
+            };
+            self.last = Some((second, written.to_owned()));
+        }
+        let written = self.last.as_ref().map_or("", |(_, written)| written);
+        write!(line, r#""{written}.{part:09}Z""#)
     }
 }
