@@ -14,8 +14,10 @@ use crate::os::disk::{DiskError, ReadFile};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-/// Bytes read at once.
+/// Bytes read at once, where what is read lies side by side.
 const READ_AHEAD: usize = 64 * 1024;
+/// Bytes read at once behind a leap: whoever looks at headers alone leaps from each to the next, and a page is all that is wanted there.
+const READ_LEAPT: usize = 4 * 1024;
 
 /// Why a segment cannot be read.
 #[derive(Debug, Error)]
@@ -113,6 +115,8 @@ pub struct SegmentReader {
     is_spoilt: bool,
     ahead: Vec<u8>,
     ahead_at: u64,
+    /// How much is read at once: from [`READ_LEAPT`] on more and more, up to [`READ_AHEAD`].
+    ahead_step: usize,
 }
 
 impl SegmentReader {
@@ -164,6 +168,7 @@ impl SegmentReader {
             is_spoilt: false,
             ahead: Vec::new(),
             ahead_at: 0,
+            ahead_step: READ_LEAPT,
         }
     }
 
@@ -428,9 +433,15 @@ impl SegmentReader {
             if wanted >= READ_AHEAD {
                 return Ok(self.file.read_at(out, offset)?);
             }
+            let is_leap = offset < self.ahead_at || offset > ahead_end + self.ahead_step as u64;
+            self.ahead_step = if is_leap {
+                READ_LEAPT
+            } else {
+                READ_AHEAD.min(self.ahead_step * 2)
+            };
             let most = usize::try_from(self.end_of_file()?.saturating_sub(offset))
                 .unwrap_or(usize::MAX)
-                .min(READ_AHEAD);
+                .min(self.ahead_step.max(wanted));
             self.ahead.clear(); // what could not be read is not what was read before
             self.ahead.resize(most, 0);
             let read = self.file.read_at(&mut self.ahead, offset)?;

@@ -22,6 +22,7 @@ pub(super) struct Found {
 pub(super) fn find(directory: &Path, epoch: u64, owed_to: HashMap<u64, Vec<String>>) -> Result<Found, SpoolError> {
     remove_unfinished(directory)?;
     let segments = recovery::segments_in(directory)?;
+    recovery::fetch_headers(&segments);
     let mut standing = recovery::recover(&segments)?;
     let (index, mut damaged) = SpoolIndex::of_segments(&segments, epoch, owed_to.clone())?;
     damaged.append(&mut standing.damaged);
