@@ -76,25 +76,74 @@ impl Stat {
         })
     }
 
-    /// Every run of every spool of a group, oldest first.
+    /// The runs of a group's spools, oldest first: of those of one spool that follow one another the last. A group may have had a hundred
+    /// thousand, nearly always of the same spool.
     ///
     /// # Errors
     /// See [`Error`].
     pub fn spool_runs(&self, group: &str) -> Result<Vec<SpoolRun>, Error> {
         self.read(|db| {
+            // Rows come in the order of their sessions: who registers a spool has the store.
             let mut query = db.prepare_cached(
-                "SELECT session, directory, sender, epoch, emptied IS NOT NULL FROM spools WHERE group_name = ?1 ORDER BY session, id",
+                "SELECT session, directory, sender, epoch, emptied IS NOT NULL FROM spools WHERE group_name = ?1 ORDER BY id DESC",
             )?;
-            let runs = query.query_map([group], |row| {
-                Ok(SpoolRun {
+            let mut rows = query.query([group])?;
+            let mut runs: Vec<SpoolRun> = Vec::new();
+            let mut later: Option<(String, String, bool)> = None; // of the run behind this one
+            while let Some(row) = rows.next()? {
+                let text = |column| row.get_ref(column)?.as_str().map_err(rusqlite::Error::from);
+                let (directory, sender) = (text(1)?, text(2)?);
+                let emptied: bool = row.get(4)?;
+                if later
+                    .as_ref()
+                    .is_some_and(|later| (later.0.as_str(), later.1.as_str(), later.2) == (directory, sender, emptied))
+                {
+                    continue;
+                }
+                later = Some((directory.to_owned(), sender.to_owned(), emptied));
+                runs.push(SpoolRun {
                     session: SessionId(row.get(0)?),
-                    directory: row.get(1)?,
+                    directory: directory.to_owned(),
                     sender: row.get::<_, Id>(2)?.0,
                     epoch: row.get::<_, Word>(3)?.0,
-                    emptied: row.get(4)?,
-                })
-            })?;
-            Ok(runs.collect::<Result<_, _>>()?)
+                    emptied,
+                });
+            }
+            runs.reverse();
+            Ok(runs)
+        })
+    }
+
+    /// Whether any session opened a spool of `group`.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn knows_spools_of(&self, group: &str) -> Result<bool, Error> {
+        self.read(|db| {
+            Ok(db
+                .prepare_cached("SELECT EXISTS (SELECT 1 FROM spools WHERE group_name = ?1)")?
+                .query_row([group], |row| row.get(0))?)
+        })
+    }
+
+    /// The session that opened the spool `sender`, or one that was in `directory`, for its run `epoch`.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn session_of_run(&self, sender: Uuid, directory: &str, epoch: u64) -> Result<Option<SessionId>, Error> {
+        self.read(|db| {
+            let by_sender = db
+                .prepare_cached("SELECT session FROM spools WHERE sender = ?1 AND epoch = ?2")?
+                .query_row(params![Id(sender), Word(epoch)], |row| row.get(0).map(SessionId))
+                .optional()?;
+            if by_sender.is_some() {
+                return Ok(by_sender);
+            }
+            // A spool that was given another identity holds what it spooled under its former one.
+            Ok(db
+                .prepare_cached("SELECT session FROM spools WHERE directory = ?1 AND epoch = ?2 ORDER BY id LIMIT 1")?
+                .query_row(params![directory, Word(epoch)], |row| row.get(0).map(SessionId))
+                .optional()?)
         })
     }
 

@@ -123,6 +123,30 @@ fn runs_of_all_spools_of_a_group_come_in_the_order_of_their_sessions() {
 }
 
 #[test]
+fn runs_of_one_spool_that_follow_one_another_are_told_as_the_last_of_them_and_each_has_its_session() {
+    let store = Store::new();
+    let mut stat = store.open();
+    let [first, second, third] = three_sessions(&mut stat);
+    assert!(!stat.knows_spools_of("web").unwrap());
+    spool(&mut stat, first, uuid(51), 1, &["a:1"], 1);
+    spool(&mut stat, second, uuid(50), 1, &["a:1"], 2);
+    spool(&mut stat, third, uuid(50), 2, &["a:1"], 3);
+    let runs = stat.spool_runs("web").unwrap().into_iter();
+    let runs: Vec<_> = runs.map(|run| (run.session, run.sender, run.epoch)).collect();
+    assert_eq!(runs, [(first, uuid(51), 1), (third, uuid(50), 2)]);
+    assert!(stat.knows_spools_of("web").unwrap() && !stat.knows_spools_of("db").unwrap());
+    let directory = stat.spool_runs("web").unwrap()[1].directory.clone();
+    let session_of = |sender, directory, epoch| stat.session_of_run(uuid(sender), directory, epoch).unwrap();
+    assert_eq!(session_of(50, &directory, 1), Some(second));
+    assert_eq!(session_of(50, &directory, 3), None);
+    assert_eq!(
+        session_of(99, &directory, 2),
+        Some(third),
+        "by its directory, under another identity"
+    );
+}
+
+#[test]
 fn a_recovery_of_a_ring_that_was_never_registered_is_refused() {
     let store = Store::new();
     let mut stat = store.open();

@@ -252,8 +252,12 @@ pub(super) fn is_rebuilt(
     directory: &Path,
     earlier_runs: usize,
 ) -> Result<bool, Failure> {
-    let known = store.stat.spool_runs(group).map_err(|error| database_failure(&error))?;
-    if earlier_runs == 0 || !known.is_empty() {
+    if earlier_runs == 0
+        || store
+            .stat
+            .knows_spools_of(group)
+            .map_err(|error| database_failure(&error))?
+    {
         return Ok(false);
     }
     let words = format!(

@@ -10,7 +10,8 @@ use crate::modes::store::database_failure;
 use crate::stages::recovery::{Backlog, Facts, Owner, Region, Remembered, RingFound, Spooled};
 use crate::stages::spool::SpoolIndex;
 use hog_ring::reader::{Liveness, OpenError, RingReader};
-use hogstat::{RegionState, SpoolRun, Stat};
+use hogstat::{RegionState, Stat};
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -140,10 +141,6 @@ impl Look<'_> {
     }
 
     fn backlog(&self) -> Result<Vec<Backlog>, Failure> {
-        let runs = match self.stat {
-            Some(stat) => stat.spool_runs(self.group).map_err(|error| database_failure(&error))?,
-            None => Vec::new(),
-        };
         let mut backlog = Vec::new();
         for spool in self.spools {
             let mut acked: HashMap<String, HashMap<Uuid, u64>> = HashMap::new();
@@ -157,25 +154,32 @@ impl Look<'_> {
                 let acked = acked.get(destination).and_then(|acked| acked.get(&stream.0));
                 acked.copied().unwrap_or(0)
             };
-            backlog.extend(spool.index.backlog(&has).into_iter().map(|owed| Backlog {
-                session: session_of(&runs, &spool.directory, owed.epoch),
-                spool: spool.directory.clone(),
-                destination: owed.destination,
-                stream: owed.stream,
-                from: owed.from,
-                to: owed.to,
-            }));
+            let mut sessions = HashMap::new();
+            for owed in spool.index.backlog(&has) {
+                let session = match sessions.entry(owed.epoch) {
+                    Entry::Occupied(known) => *known.get(),
+                    Entry::Vacant(unknown) => *unknown.insert(self.session_of(spool, owed.epoch)?),
+                };
+                backlog.push(Backlog {
+                    session,
+                    spool: spool.directory.clone(),
+                    destination: owed.destination,
+                    stream: owed.stream,
+                    from: owed.from,
+                    to: owed.to,
+                });
+            }
         }
         Ok(backlog)
     }
-}
 
-/// The session that opened the spool in `directory` for the run `epoch`; 0 if nobody knows.
-pub fn session_of(runs: &[SpoolRun], directory: &Path, epoch: u64) -> i64 {
-    let run = runs
-        .iter()
-        .find(|run| run.epoch == epoch && Path::new(&run.directory) == directory);
-    run.map_or(0, |run| run.session.number())
+    /// The session that opened `spool` for the run `epoch`; 0 if nobody knows.
+    fn session_of(&self, spool: &SpoolSeen, epoch: u64) -> Result<i64, Failure> {
+        let Some(stat) = self.stat else { return Ok(0) };
+        let session = stat.session_of_run(spool.sender, &spool.directory.display().to_string(), epoch);
+        let session = session.map_err(|error| database_failure(&error))?;
+        Ok(session.map_or(0, hogstat::SessionId::number))
+    }
 }
 
 fn remembered_as(state: RegionState) -> Remembered {
