@@ -50,8 +50,12 @@ pub const GROUP_MAX: usize = 64;
 /// Longest producer's name.
 pub const PRODUCER_MAX: usize = 64;
 
-/// Bytes of raw data that may be on their way to a destination without acknowledgement.
-pub const WINDOW_BYTES: u64 = 8 << 20;
+/// Bytes of raw data that may be on their way to a destination without acknowledgement: what a receiver takes in while it syncs once. Nobody keeps
+/// them in memory; the sender has them in its spool, the receiver in its archive.
+pub const WINDOW_BYTES: u64 = 64 << 20;
+
+/// The most that `--batch-size` may be: a sender has some batches in memory.
+pub const BATCH_BYTES_MAX: u64 = 8 << 20;
 
 /// Longest HELLO that is read, in bytes.
 pub const HELLO_MAX: usize = 1024;
@@ -144,7 +148,11 @@ const _: () = {
     );
     assert!(STRANGERS_MAX < PRODUCERS_MAX);
     assert!(HELLO_MAX >= 4 * GROUP_MAX, "HELLO has a group, and some numbers");
-    assert!(WINDOW_BYTES >= 2 * FRAME_BODY_MAX as u64);
+    assert!(BATCH_BYTES_MAX >= FRAME_BODY_MAX as u64);
+    assert!(
+        WINDOW_BYTES >= 4 * BATCH_BYTES_MAX,
+        "batches follow each other while one is synced"
+    );
     assert!(SEGMENT_BYTES >= 2 * APPEND_MAX as u64);
     assert!(
         SPOOL_MIN / SPOOL_SEGMENTS >= APPEND_MAX as u64,

@@ -158,7 +158,7 @@ impl BatchsendArgs {
             batch_time: self.batch_time,
             batch_bytes: usize::try_from(self.batch_size)
                 .ok()
-                .filter(|size| (1..=limits::WINDOW_BYTES).contains(&(*size as u64)))
+                .filter(|size| (1..=limits::BATCH_BYTES_MAX).contains(&(*size as u64)))
                 .ok_or_else(|| usage("--batch-size is 1 byte to 8 MiB"))?,
             compression: self.compress,
             sync: self.sync,

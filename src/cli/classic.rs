@@ -6,7 +6,7 @@
 use super::refusal::without_control_characters;
 use super::values::{destination, size};
 use super::{Cli, NotRun, refusal};
-use crate::limits::WINDOW_BYTES;
+use crate::limits::BATCH_BYTES_MAX;
 use crate::stages::archive::ArchivePattern;
 use clap::error::ErrorKind;
 use clap::{Args, Parser};
@@ -216,7 +216,7 @@ impl ClassicArgs {
             time.to_owned()
         };
         super::values::time(&time).map_err(|expected| format!("-p {time}: {expected}"))?;
-        let most = WINDOW_BYTES;
+        let most = BATCH_BYTES_MAX;
         let wanted = size(bytes).map_err(|expected| format!("-p {time} {bytes}: {expected}"))?;
         let taken = wanted.clamp(1, most);
         if wanted > most {

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use thiserror::Error;
 
 /// What `--compress` asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Compression {
     /// Bodies go as they are.
     None,
@@ -82,6 +82,8 @@ pub enum CodecError {
 pub struct Compressor {
     zstd: Option<zstd::bulk::Compressor<'static>>,
     lz4: bool,
+    /// Where bodies are compressed to. It only grows: to clear it each time would cost what sending them does.
+    room: Vec<u8>,
 }
 
 impl Compressor {
@@ -97,32 +99,35 @@ impl Compressor {
         Ok(Self {
             zstd,
             lz4: compression == Compression::Lz4,
+            room: Vec::new(),
         })
+    }
+
+    /// `raw` compressed, and with what; `None` where that does not make it smaller, or is not asked for.
+    pub fn squeeze(&mut self, raw: &[u8]) -> Option<(Codec, &[u8])> {
+        // lz4 wants room for the worst case; zstd finds out that there is too little.
+        let room = match &self.zstd {
+            Some(_) => raw.len(),
+            None if self.lz4 => lz4_flex::block::get_maximum_output_size(raw.len()),
+            None => return None,
+        };
+        if self.room.len() < room {
+            self.room.resize(room, 0);
+        }
+        let out = &mut self.room[..room];
+        let (codec, written) = match &mut self.zstd {
+            Some(zstd) => (Codec::Zstd, zstd.compress_to_buffer(raw, out).ok()),
+            None => (Codec::Lz4, lz4_flex::block::compress_into(raw, out).ok()),
+        };
+        let written = written.filter(|written| *written < raw.len())?;
+        Some((codec, &self.room[..written]))
     }
 
     /// Puts `raw`, compressed if that makes it smaller, at the end of `out`; says which codec it has there.
     pub fn compress(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Codec {
-        let from = out.len();
-        // lz4 wants room for the worst case; zstd finds out that there is too little.
-        let room = if self.lz4 {
-            lz4_flex::block::get_maximum_output_size(raw.len())
-        } else {
-            raw.len()
-        };
-        out.resize(from + room, 0);
-        let (codec, written) = match &mut self.zstd {
-            Some(zstd) => (Codec::Zstd, zstd.compress_to_buffer(raw, &mut out[from..]).ok()),
-            None if self.lz4 => (Codec::Lz4, lz4_flex::block::compress_into(raw, &mut out[from..]).ok()),
-            None => (Codec::None, None),
-        };
-        if let Some(written) = written.filter(|written| *written < raw.len()) {
-            out.truncate(from + written);
-            codec
-        } else {
-            out.truncate(from);
-            out.extend_from_slice(raw);
-            Codec::None
-        }
+        let (codec, body) = self.squeeze(raw).unwrap_or((Codec::None, raw));
+        out.extend_from_slice(body);
+        codec
     }
 }
 

@@ -12,7 +12,7 @@ use crate::ids::SegmentId;
 use crate::limits::{HANDSHAKE_MAX, SILENCE_MAX};
 use incoming::{READ_BYTES, READ_BYTES_FIRST, Wait};
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 use thiserror::Error;
@@ -222,12 +222,20 @@ pub fn put_frame(out: &mut Vec<u8>, header: &FrameHeader, body: &[u8]) {
 }
 
 /// The sending end of a connection.
-pub trait Line: Send {
+pub trait Line: Send + Sync {
     /// Sends all of `bytes`.
     ///
     /// # Errors
     /// When the connection fails or takes nothing for [`SILENCE_MAX`].
     fn send(&self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Sends all of `bytes`, and then all of `rest`: what has a header need not be copied behind it.
+    ///
+    /// # Errors
+    /// As [`Line::send`].
+    fn send_both(&self, bytes: &[u8], rest: &[u8]) -> io::Result<()> {
+        self.send(&[bytes, rest].concat())
+    }
 
     /// Ends the connection, for whoever else uses it as well.
     fn hang_up(&self);
@@ -235,7 +243,11 @@ pub trait Line: Send {
 
 impl Line for TcpStream {
     fn send(&self, bytes: &[u8]) -> io::Result<()> {
-        send_all(self, bytes, Patience::of_shipping(), &|| false)
+        self.send_both(bytes, &[])
+    }
+
+    fn send_both(&self, bytes: &[u8], rest: &[u8]) -> io::Result<()> {
+        send_all(self, [bytes, rest], Patience::of_shipping(), &|| false)
     }
 
     fn hang_up(&self) {
@@ -261,9 +273,13 @@ pub struct LineUntil<F> {
     pub stop: F,
 }
 
-impl<F: Fn() -> bool + Send> Line for LineUntil<F> {
+impl<F: Fn() -> bool + Send + Sync> Line for LineUntil<F> {
     fn send(&self, bytes: &[u8]) -> io::Result<()> {
-        send_all(&self.stream, bytes, Patience::of_shipping(), &self.stop)
+        self.send_both(bytes, &[])
+    }
+
+    fn send_both(&self, bytes: &[u8], rest: &[u8]) -> io::Result<()> {
+        send_all(&self.stream, [bytes, rest], Patience::of_shipping(), &self.stop)
     }
 
     fn hang_up(&self) {
@@ -271,15 +287,18 @@ impl<F: Fn() -> bool + Send> Line for LineUntil<F> {
     }
 }
 
-/// Sends all of `bytes` to a peer that takes some now and then: it has as long as it may take for a frame.
-fn send_all(mut stream: &TcpStream, mut bytes: &[u8], patience: Patience, stop: &dyn Fn() -> bool) -> io::Result<()> {
+/// Sends all of both `parts` to a peer that takes some now and then: it has as long as it may take for a frame.
+fn send_all(mut stream: &TcpStream, parts: [&[u8]; 2], patience: Patience, stop: &dyn Fn() -> bool) -> io::Result<()> {
     let mut wait = Wait::new(patience, stop).begun();
-    while !bytes.is_empty() {
+    let mut slices = parts.map(IoSlice::new);
+    let mut unsent = &mut slices[..];
+    IoSlice::advance_slices(&mut unsent, 0); // passes over what is empty
+    while !unsent.is_empty() {
         wait.check().map_err(io::Error::other)?;
-        match stream.write(bytes) {
+        match stream.write_vectored(unsent) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(sent) => {
-                bytes = &bytes[sent..];
+                IoSlice::advance_slices(&mut unsent, sent);
                 wait.something_came();
             }
             Err(error) if is_passing(&error) => {}

@@ -431,7 +431,16 @@ impl SegmentReader {
         let ahead_end = self.ahead_at + self.ahead.len() as u64;
         if offset < self.ahead_at || offset + wanted as u64 > ahead_end {
             if wanted >= READ_AHEAD {
-                return Ok(self.file.read_at(out, offset)?);
+                // The beginning of a body was read with its header.
+                let known = self
+                    .ahead
+                    .get(usize::try_from(offset.wrapping_sub(self.ahead_at)).unwrap_or(usize::MAX)..);
+                let known = known.unwrap_or_default();
+                out[..known.len()].copy_from_slice(known);
+                return Ok(known.len()
+                    + self
+                        .file
+                        .read_at(&mut out[known.len()..], offset + known.len() as u64)?);
             }
             let is_leap = offset < self.ahead_at || offset > ahead_end + self.ahead_step as u64;
             self.ahead_step = if is_leap {

@@ -6,7 +6,7 @@
 //! [`Parcel`] merges what is to be sent: contiguous DATA frames of a stream become one, in the order of their first, up to the
 //! longest body a frame may have.
 
-use crate::formats::frame::{self, FrameHeader, Kind};
+use crate::formats::frame::{self, Codec, FrameHeader, Kind};
 use crate::formats::table::StreamState;
 use crate::formats::wire::Held;
 use crate::ids::StreamId;
@@ -166,7 +166,7 @@ impl Ship {
 /// A frame on its way, its body not yet compressed.
 #[derive(Debug)]
 pub struct Outgoing {
-    /// Kind, flags, stream, positions and time; the lengths are the sealer's.
+    /// Kind, flags, stream, positions, time, length and CRC of the raw body. Of a compressed body the sealer knows.
     pub header: FrameHeader,
     /// The raw body.
     pub raw: Vec<u8>,
@@ -179,8 +179,12 @@ pub struct Parcel {
     /// The frame of each stream that may still grow.
     open: HashMap<StreamId, usize>,
     raw_bytes: usize,
+    /// Buffers for bodies to come.
     spare: Vec<Vec<u8>>,
 }
+
+/// So many buffers are kept: memory stays bounded by the number of streams in one parcel.
+const SPARE_MOST: usize = 8;
 
 impl Parcel {
     /// Raw bytes of all its frames.
@@ -201,7 +205,7 @@ impl Parcel {
         self.is_empty() || !header.has(frame::FIRST)
     }
 
-    /// Adds a frame; `read` appends its raw body to the buffer it is given.
+    /// Adds a frame; `read` appends its raw body to the buffer it is given, and has checked it: where it is stored as it is, its CRC is carried on.
     ///
     /// # Errors
     /// As `read`; the parcel is then as before.
@@ -216,13 +220,24 @@ impl Parcel {
             let open = &mut self.frames[place];
             let len = open.raw.len();
             read(&mut open.raw).inspect_err(|_| open.raw.truncate(len))?;
+            let added = &open.raw[len..];
+            open.header.body_crc = crc32c::crc32c_combine(open.header.body_crc, crc_of(header, added), added.len());
+            open.header.body_len = frame::body_len(&open.raw);
+            open.header.raw_len = open.header.body_len;
             open.header.end = header.end;
             open.header.flags |= header.flags;
             place
         } else {
             let mut raw = self.spare.pop().unwrap_or_default();
             read(&mut raw)?;
-            self.frames.push(Outgoing { header: *header, raw });
+            let header = FrameHeader {
+                codec: Codec::None,
+                body_len: frame::body_len(&raw),
+                raw_len: frame::body_len(&raw),
+                body_crc: crc_of(header, &raw),
+                ..*header
+            };
+            self.frames.push(Outgoing { header, raw });
             self.frames.len() - 1
         };
         self.raw_bytes += header.raw_len as usize;
@@ -234,22 +249,29 @@ impl Parcel {
         Ok(())
     }
 
-    /// Empties the parcel into `send`, frame by frame, keeping the memory.
-    ///
-    /// # Errors
-    /// As `send`.
-    pub fn send<E>(&mut self, mut send: impl FnMut(&Outgoing) -> Result<(), E>) -> Result<(), E> {
+    /// Empties the parcel: its frames, in their order.
+    #[must_use]
+    pub fn take(&mut self) -> Vec<Outgoing> {
         self.open.clear();
         self.raw_bytes = 0;
-        for mut frame in self.frames.drain(..) {
-            send(&frame)?;
+        std::mem::take(&mut self.frames)
+    }
+
+    /// Frames that were sent: their memory serves again.
+    pub fn reuse(&mut self, sent: Vec<Outgoing>) {
+        let room = SPARE_MOST.saturating_sub(self.spare.len());
+        self.spare.extend(sent.into_iter().take(room).map(|mut frame| {
             frame.raw.clear();
-            // A few buffers are kept: memory stays bounded by the number of streams in one parcel.
-            if self.spare.len() < 4 {
-                self.spare.push(frame.raw);
-            }
-        }
-        Ok(())
+            frame.raw
+        }));
+    }
+}
+
+/// The CRC of the raw body of `header`, which holds for the body as it is stored.
+fn crc_of(header: &FrameHeader, raw: &[u8]) -> u32 {
+    match header.codec {
+        Codec::None => header.body_crc,
+        Codec::Zstd | Codec::Lz4 => crc32c::crc32c(raw),
     }
 }
 
@@ -320,25 +342,26 @@ mod tests {
         for header in [data(a, 0, 8), data(b, 0, 8), data(a, 8, 16), data(a, 32, 8)] {
             parcel
                 .add::<()>(&header, |raw| {
-                    raw.extend(vec![2; header.raw_len as usize]);
+                    raw.extend(vec![1; header.raw_len as usize]);
                     Ok(())
                 })
                 .unwrap();
         }
-        let mut sent = Vec::new();
-        parcel
-            .send::<()>(|frame| {
-                sent.push((
-                    frame.header.stream,
-                    frame.header.start,
-                    frame.header.end,
-                    frame.raw.len(),
-                ));
-                Ok(())
-            })
-            .unwrap();
+        let frames = parcel.take();
+        let places = |frame: &Outgoing| {
+            (
+                frame.header.stream,
+                frame.header.start,
+                frame.header.end,
+                frame.raw.len(),
+            )
+        };
+        let sent: Vec<_> = frames.iter().map(places).collect();
         assert_eq!(sent, [(a, 0, 24, 24), (b, 0, 8, 8), (a, 32, 40, 8)]);
         assert!(parcel.is_empty());
+        for frame in &frames {
+            frame.header.check_body(&frame.raw).unwrap(); // what was carried on is what the bytes give
+        }
     }
 
     #[test]

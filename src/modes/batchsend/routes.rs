@@ -1,7 +1,7 @@
 //! The routes of a group: for each destination that is owed anything, the shippers of the spools that have it, in their order.
 
 use super::older::Older;
-use super::shipper::{Call, Route, Shipper, ShipperOptions};
+use super::shipper::{Call, Pressed, Route, Shipper, ShipperOptions};
 use super::{BatchsendOptions, Fatal, classic, spool_directory};
 use crate::formats::lock_record::SpoolIdentity;
 use crate::modes::recorder::Recorder;
@@ -31,6 +31,7 @@ struct Sender {
     identity: SpoolIdentity,
     start_id: u64,
     connections: Arc<AtomicU64>,
+    pressed: Arc<Pressed>,
 }
 
 /// A route as it is made for each shipper that takes it: one may fail, or hang, and is followed by another.
@@ -107,6 +108,7 @@ impl Routes<'_> {
             start_id: sender.start_id,
             connections: Arc::clone(&sender.connections),
             compression: self.options.compression,
+            pressed: Arc::clone(&sender.pressed),
             batch_bytes: self.options.batch_bytes,
             batch_time: self.options.batch_time(),
         }
@@ -120,6 +122,7 @@ fn sender(directory: PathBuf, index: &Arc<SpoolIndex>, identity: SpoolIdentity) 
         identity,
         start_id: fastrand::u64(..),
         connections: Arc::default(),
+        pressed: Arc::default(),
     };
     (identity.sender.0, sender)
 }

@@ -4,8 +4,11 @@
 //! sends what is missing. A destination that is down is tried again and again, with growing, jittered pauses; it delays no other.
 
 pub mod connection;
+mod outlet;
+mod pressed;
 mod route;
 
+pub use pressed::Pressed;
 pub use route::Route;
 
 use crate::fence::Pass;
@@ -61,6 +64,8 @@ pub struct ShipperOptions {
     pub connections: Arc<AtomicU64>,
     /// How bodies are compressed.
     pub compression: Compression,
+    /// Bodies that were compressed for other destinations of this spool.
+    pub pressed: Arc<Pressed>,
     /// A batch leaves with this many raw bytes.
     pub batch_bytes: usize,
     /// A batch leaves this long after its first frame was ready.

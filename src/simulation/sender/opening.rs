@@ -6,7 +6,7 @@ use super::run::{DrainerSource, Run};
 use super::{Manner, Record};
 use crate::exit::chain;
 use crate::formats::lock_record::SpoolIdentity;
-use crate::modes::batchsend::shipper::{Route, Shipper, ShipperOptions};
+use crate::modes::batchsend::shipper::{Pressed, Route, Shipper, ShipperOptions};
 use crate::modes::batchsend::syncer::SyncedSpool;
 use crate::modes::drainer::DrainerReport;
 use crate::modes::drainer::inheritance::Inheritance;
@@ -148,13 +148,13 @@ pub(super) fn lanes(
         .filter(|sender| *sender != current.sender.0)
         .collect();
     let legs = route::legs(&runs, &here, current.sender.0);
-    let starts: BTreeMap<Uuid, (u64, Arc<AtomicU64>)> = senders
+    let starts: BTreeMap<Uuid, (u64, Arc<AtomicU64>, Arc<Pressed>)> = senders
         .iter()
-        .map(|(_, identity, _)| (identity.sender.0, (fastrand::u64(..), Arc::default())))
+        .map(|(_, identity, _)| (identity.sender.0, (fastrand::u64(..), Arc::default(), Arc::default())))
         .collect();
     let shipper = |destination: &String, leg: &route::Leg| {
         let (index, identity, directory) = senders.iter().find(|(_, identity, _)| identity.sender.0 == leg.spool)?;
-        let (start_id, connections) = starts.get(&leg.spool)?;
+        let (start_id, connections, pressed) = starts.get(&leg.spool)?;
         let options = ShipperOptions {
             group: super::super::GROUP.to_owned(),
             destination: destination.clone(),
@@ -164,6 +164,7 @@ pub(super) fn lanes(
             start_id: *start_id,
             connections: Arc::clone(connections),
             compression: manner.compression,
+            pressed: Arc::clone(pressed),
             batch_bytes: manner.batch_bytes,
             batch_time: Duration::from_millis(10),
         };

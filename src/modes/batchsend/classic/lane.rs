@@ -13,7 +13,7 @@ use super::announce::Announced;
 use crate::formats::frame::FrameHeader;
 use crate::formats::value;
 use crate::ids::StreamId;
-use crate::limits::{FRAME_BODY_MAX, WINDOW_BYTES};
+use crate::limits::{BATCH_BYTES_MAX, FRAME_BODY_MAX};
 use crate::modes::archive_reader::fragments::Run;
 use bytes::BufMut;
 use hog_ring::limits::{DEFINITION_MAX, RUN_MAX};
@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// No range that was sent is longer: a batch, the frame that completed it, and a run of fragments. What a note claims beyond that is not believed.
-const RANGE_MAX: u64 = 4 * (WINDOW_BYTES + FRAME_BODY_MAX as u64 + RUN_MAX as u64);
+const RANGE_MAX: u64 = 4 * (BATCH_BYTES_MAX + FRAME_BODY_MAX as u64 + RUN_MAX as u64);
 
 /// What is sent at once: a range of a stream, as transactions.
 #[derive(Clone, Debug, PartialEq, Eq)]

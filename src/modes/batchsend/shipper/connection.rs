@@ -1,26 +1,24 @@
 //! One connection of a shipper, from WELCOME to its end.
 
+use super::outlet::Outlet;
 use super::{Ended, Said, Shipper};
 use crate::formats::body::{Attach, Gap, GapReason};
-use crate::formats::codec::Compressor;
-use crate::formats::frame::{self, FrameHeader, Kind};
+use crate::formats::frame::{FrameHeader, Kind};
 use crate::formats::wire;
 use crate::ids::StreamId;
 use crate::limits::{PING_AFTER, SILENCE_MAX};
 use crate::modes::batchsend::cursor::{Cursor, SpoolFrame};
 use crate::modes::supervise::provoke;
 use crate::os::clock;
-use crate::os::net::{self, Line, NetError};
+use crate::os::net::{Line, NetError};
 use crate::stages::ship::{Outgoing, Parcel, Ship, Verdict};
 use crossbeam::channel::Receiver;
 use crossbeam::select;
+use std::io;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::warn;
-
-/// Bytes that are written to the socket at once.
-const WRITE_BYTES: usize = 256 * 1024;
 
 /// What a turn of a connection came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,20 +37,21 @@ pub enum Turn {
 /// One connection, after WELCOME.
 pub struct Connection<S> {
     shipper: S,
-    line: Box<dyn Line>,
+    outlet: Outlet,
     ship: Ship,
     cursor: Cursor,
     parcel: Parcel,
-    compressor: Compressor,
     /// The frame at which the cursor stands and that could not be sent yet.
     pending: Option<SpoolFrame>,
     /// The stream whose HAS is awaited, and since when.
     awaited: Option<(StreamId, Instant)>,
     /// When the first frame came into the parcel.
     began: Option<Instant>,
+    /// The stretch of the spool that the parcel's frames of it begin in.
+    stretch: Option<Stretch>,
+    /// The parcel has all that begins in its stretch.
+    is_full: bool,
     sent_at: Instant,
-    out: Vec<u8>,
-    body: Vec<u8>,
     /// Deletions of segments at the last look for streams to forget.
     deletions: Option<u64>,
     /// Streams that were taken up when the cursor last began at the start.
@@ -75,22 +74,22 @@ impl<S: Deref<Target = Shipper>> Connection<S> {
             return Err(Ended::OlderFirst);
         }
         let cursor = cursor_of(&shipper)?;
-        let compressor = Compressor::new(shipper.options.compression)?;
+        let options = &shipper.options;
+        let outlet = Outlet::new(line.into(), options.compression, &options.pressed)?;
         Ok(Self {
             shipper,
-            line,
+            outlet,
             ship,
             rewinds,
             rewinds_before,
             cursor,
             parcel: Parcel::default(),
-            compressor,
             pending: None,
             awaited: None,
             began: None,
+            stretch: None,
+            is_full: false,
             sent_at: clock::moment(),
-            out: Vec::new(),
-            body: Vec::new(),
             deletions: None,
             progress: false,
         })
@@ -104,7 +103,7 @@ impl<S: Deref<Target = Shipper>> Connection<S> {
 
     /// Ends the connection, for whoever else reads from it as well.
     pub fn shut_down(&self) {
-        self.line.hang_up();
+        self.outlet.hang_up();
     }
 
     /// The receiver has less of a stream than it acknowledged: its archive was lost, or is an older one. What the spool still has is sent again, and a GAP
@@ -134,7 +133,7 @@ impl<S: Deref<Target = Shipper>> Connection<S> {
             match self.turn()? {
                 Turn::More => {}
                 Turn::Wait { seen } => self.wait(hears, seen)?,
-                Turn::Done => return Ok(()),
+                Turn::Done => return Ok(self.outlet.finish()?),
             }
         }
     }
@@ -179,12 +178,13 @@ impl<S: Deref<Target = Shipper>> Connection<S> {
         let due = self
             .began
             .is_some_and(|began| clock::since(began) >= self.shipper.options.batch_time);
-        if !self.parcel.is_empty() && (due || self.parcel.raw_bytes() >= self.shipper.options.batch_bytes) {
+        if !self.parcel.is_empty()
+            && (due || self.is_full || self.parcel.raw_bytes() >= self.shipper.options.batch_bytes)
+        {
             self.send_parcel()?;
         }
         if clock::since(self.sent_at) >= PING_AFTER {
-            self.put(&FrameHeader::plain(Kind::Ping, &[]), &[])?;
-            self.flush()?;
+            self.put(FrameHeader::plain(Kind::Ping, &[]), Vec::new())?;
         }
         Ok(if more { Turn::More } else { Turn::Wait { seen } })
     }
@@ -266,17 +266,17 @@ impl<S: Deref<Target = Shipper>> Connection<S> {
         let forgotten = self.shipper.index.forgettable(self.ship.streams());
         for streams in forgotten.chunks(wire::PER_FRAME) {
             let body = wire::encode_forget(streams);
-            self.put(&FrameHeader::plain(Kind::Forget, &body), &body)?;
+            self.put(FrameHeader::plain(Kind::Forget, &body), body)?;
             for stream in streams {
                 self.ship.forgot(*stream);
             }
         }
-        self.flush()
+        Ok(())
     }
 
     /// Puts frames into the parcel; says whether there may be more at once.
     fn fill(&mut self) -> Result<bool, Ended> {
-        while self.parcel.raw_bytes() < self.shipper.options.batch_bytes {
+        while !self.is_full && self.parcel.raw_bytes() < self.shipper.options.batch_bytes {
             if self.awaited.is_some() || !self.ship.has_room() {
                 return Ok(false);
             }
@@ -302,8 +302,7 @@ impl<S: Deref<Target = Shipper>> Connection<S> {
             Verdict::Ask => {
                 self.send_parcel()?;
                 let (attach, body) = self.attach(header.stream, self.first_held(&header));
-                self.put(&attach, &body)?;
-                self.flush()?;
+                self.put(attach, body)?;
                 self.awaited = Some((header.stream, clock::moment()));
                 self.pending = Some(frame);
             }
@@ -316,7 +315,8 @@ impl<S: Deref<Target = Shipper>> Connection<S> {
                 self.cursor.passed(&frame)?;
             }
             Verdict::Send { attach } => {
-                if !self.parcel.takes(&header) {
+                let stretch = Stretch::of(&self.cursor, &frame, self.shipper.options.batch_bytes);
+                if !self.parcel.takes(&header) || self.stretch.is_some_and(|other| other != stretch) {
                     self.send_parcel()?;
                 }
                 if attach {
@@ -347,6 +347,8 @@ impl<S: Deref<Target = Shipper>> Connection<S> {
                     }
                     self.ship.sent(&header);
                     self.cursor.passed(&frame)?;
+                    self.stretch = Some(stretch);
+                    self.is_full = stretch.ends_in(&frame);
                 } else {
                     self.add_gap(
                         header.stream,
@@ -457,46 +459,48 @@ impl<S: Deref<Target = Shipper>> Connection<S> {
 
     fn send_parcel(&mut self) -> Result<(), Ended> {
         provoke::here();
-        let mut parcel = std::mem::take(&mut self.parcel);
-        let sent = parcel.send(|outgoing| self.put_outgoing(outgoing));
-        self.parcel = parcel;
-        self.began = None;
-        sent?;
-        self.flush()
+        let frames = self.parcel.take();
+        (self.began, self.stretch, self.is_full) = (None, None, false);
+        self.hand_over(|outlet| outlet.put_compressed(frames))
     }
 
-    fn put_outgoing(&mut self, outgoing: &Outgoing) -> Result<(), Ended> {
-        let mut body = std::mem::take(&mut self.body);
-        body.clear();
-        let codec = self.compressor.compress(&outgoing.raw, &mut body);
-        let header = FrameHeader {
-            codec,
-            body_len: frame::body_len(&body),
-            raw_len: frame::body_len(&outgoing.raw),
-            body_crc: crc32c::crc32c(&body),
-            ..outgoing.header
-        };
-        let put = self.put(&header, &body);
-        self.body = body;
-        put
+    /// Sends one frame as it is, behind what was sent before.
+    fn put(&mut self, header: FrameHeader, raw: Vec<u8>) -> Result<(), Ended> {
+        self.hand_over(|outlet| outlet.put_plain(vec![Outgoing { header, raw }]))
     }
 
-    fn put(&mut self, header: &FrameHeader, body: &[u8]) -> Result<(), Ended> {
-        net::put_frame(&mut self.out, header, body);
-        if self.out.len() >= WRITE_BYTES {
-            self.flush()
-        } else {
-            Ok(())
+    fn hand_over(&mut self, put: impl FnOnce(&mut Outlet) -> io::Result<()>) -> Result<(), Ended> {
+        put(&mut self.outlet)?;
+        while let Some(sent) = self.outlet.sent() {
+            self.parcel.reuse(sent);
         }
-    }
-
-    fn flush(&mut self) -> Result<(), Ended> {
-        if !self.out.is_empty() {
-            self.line.send(&self.out)?;
-            self.out.clear();
-            self.sent_at = clock::moment();
-        }
+        self.sent_at = clock::moment();
         Ok(())
+    }
+}
+
+/// A stretch of the spool, as long as a batch. A parcel has frames of one stretch alone, and leaves when it has the last of them: so shippers that came
+/// from different places, or sent a part of a stretch because time had passed, soon cut their parcels alike, and one compresses for all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stretch {
+    segment: u64,
+    number: u64,
+    bytes: u64,
+}
+
+impl Stretch {
+    fn of(cursor: &Cursor, frame: &SpoolFrame, batch_bytes: usize) -> Self {
+        let bytes = (batch_bytes as u64).max(1);
+        Self {
+            segment: cursor.number(),
+            number: frame.found.offset / bytes,
+            bytes,
+        }
+    }
+
+    /// Whether the next frame begins behind it.
+    fn ends_in(self, frame: &SpoolFrame) -> bool {
+        frame.found.end() / self.bytes != self.number
     }
 }
 

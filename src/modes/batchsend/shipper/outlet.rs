@@ -1,0 +1,261 @@
+//! The way out of a connection: what it is given is compressed, sealed and sent, in that order.
+//!
+//! A thread does so, beside whoever reads the spool: compressing takes longer than all the rest of shipping. It has no say in what is sent. At most
+//! [`WAITING`] loads wait for it, which bounds memory; whoever brings another one waits as long as the line takes for one, which
+//! [`Line`] bounds. It ends with the line, or when nobody brings anything any more. In a simulation there is one thread, and what is brought is sent at once.
+
+use super::pressed::{Body, Found, Pressed, Recipe, User};
+use crate::formats::codec::{Compression, Compressor};
+use crate::formats::frame::{self, Codec, FrameHeader, Kind};
+use crate::os::net::{self, Line};
+use crate::stages::ship::Outgoing;
+use crossbeam::channel::{Receiver, Sender, bounded};
+use std::io;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+
+/// So many loads wait while one is compressed.
+const WAITING: usize = 2;
+/// Bytes of short frames that are gathered for one write.
+const WRITE_BYTES: usize = 256 * 1024;
+/// A body from this length on is not copied behind its header.
+const LONG: usize = 16 * 1024;
+
+/// Frames that are sent one behind the other.
+struct Load {
+    frames: Vec<Outgoing>,
+    is_compressed: bool,
+}
+
+/// The way out.
+pub(super) struct Outlet {
+    line: Arc<dyn Line>,
+    way: Way,
+}
+
+enum Way {
+    /// Compressed and sent by a thread.
+    Beside(Beside),
+    /// By whoever brings it; the last that was.
+    AtOnce(Press, Option<Vec<Outgoing>>),
+    /// It is over.
+    Closed,
+}
+
+struct Beside {
+    loads: Sender<Load>,
+    sent: Receiver<Vec<Outgoing>>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl Outlet {
+    /// Over `line`. Bodies that were compressed for others, or may be wanted by them, are in `pressed`.
+    ///
+    /// # Errors
+    /// When there is no memory to compress with, or no thread.
+    pub(super) fn new(line: Arc<dyn Line>, compression: Compression, pressed: &Arc<Pressed>) -> io::Result<Self> {
+        let press = Press {
+            line: Arc::clone(&line),
+            compression,
+            compressor: Compressor::new(compression)?,
+            pressed: User::of(pressed),
+            out: Vec::new(),
+        };
+        let way = if hog_ring::simulation::is_on() {
+            Way::AtOnce(press, None)
+        } else {
+            Way::Beside(Beside::start(press)?)
+        };
+        Ok(Self { line, way })
+    }
+
+    /// Sends `frames`, their bodies compressed where that makes them smaller.
+    ///
+    /// # Errors
+    /// When the line failed, perhaps at what was brought before.
+    pub(super) fn put_compressed(&mut self, frames: Vec<Outgoing>) -> io::Result<()> {
+        self.put(Load {
+            frames,
+            is_compressed: true,
+        })
+    }
+
+    /// Sends `frames` as they are.
+    ///
+    /// # Errors
+    /// As [`Outlet::put_compressed`].
+    pub(super) fn put_plain(&mut self, frames: Vec<Outgoing>) -> io::Result<()> {
+        self.put(Load {
+            frames,
+            is_compressed: false,
+        })
+    }
+
+    fn put(&mut self, load: Load) -> io::Result<()> {
+        match &mut self.way {
+            Way::Beside(beside) => match beside.loads.send(load) {
+                Ok(()) => Ok(()),
+                Err(_) => self.finish().and(Err(io::ErrorKind::BrokenPipe.into())),
+            },
+            Way::AtOnce(press, sent) => {
+                press.send(&load)?;
+                *sent = Some(load.frames);
+                Ok(())
+            }
+            Way::Closed => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    /// What was sent, for its memory.
+    pub(super) fn sent(&mut self) -> Option<Vec<Outgoing>> {
+        match &mut self.way {
+            Way::Beside(beside) => beside.sent.try_recv().ok(),
+            Way::AtOnce(_, sent) => sent.take(),
+            Way::Closed => None,
+        }
+    }
+
+    /// Waits until all is sent that was brought; nothing can be brought after that.
+    ///
+    /// # Errors
+    /// When the line failed.
+    pub(super) fn finish(&mut self) -> io::Result<()> {
+        match std::mem::replace(&mut self.way, Way::Closed) {
+            Way::Beside(beside) => beside.finish(),
+            Way::AtOnce(..) | Way::Closed => Ok(()),
+        }
+    }
+
+    /// Ends the connection.
+    pub(super) fn hang_up(&self) {
+        self.line.hang_up();
+    }
+}
+
+impl Drop for Outlet {
+    fn drop(&mut self) {
+        if let Way::Beside(beside) = std::mem::replace(&mut self.way, Way::Closed) {
+            self.line.hang_up(); // what waits is not sent any more
+            drop((beside.loads, beside.sent));
+            let _ = beside.thread.join(); // its failure is this connection's, which is over
+        }
+    }
+}
+
+impl Beside {
+    fn start(mut press: Press) -> io::Result<Self> {
+        let (loads, brought) = bounded::<Load>(WAITING);
+        let (gives_back, sent) = bounded(WAITING + 2);
+        let thread = Builder::new().name("compress".to_owned()).spawn(move || {
+            for load in brought {
+                press.send(&load)?;
+                let _ = gives_back.try_send(load.frames); // memory that is not wanted back is freed
+            }
+            Ok(())
+        })?;
+        Ok(Self { loads, sent, thread })
+    }
+
+    fn finish(self) -> io::Result<()> {
+        drop((self.loads, self.sent));
+        // Its panic is the shipper's, for whoever watches over that.
+        self.thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+    }
+}
+
+/// Compresses, seals and sends.
+struct Press {
+    line: Arc<dyn Line>,
+    compression: Compression,
+    compressor: Compressor,
+    pressed: User,
+    /// Frames that are to be sent with those behind them.
+    out: Vec<u8>,
+}
+
+impl Press {
+    fn send(&mut self, load: &Load) -> io::Result<()> {
+        for frame in &load.frames {
+            if load.is_compressed {
+                self.send_compressed(frame)?;
+            } else {
+                self.send_body(&frame.header, &frame.raw)?;
+            }
+        }
+        self.flush()
+    }
+
+    fn send_compressed(&mut self, frame: &Outgoing) -> io::Result<()> {
+        let mut claim = None;
+        // What is short is compressed sooner than looked for.
+        if frame.header.kind == Kind::Data && frame.raw.len() >= LONG && self.compression != Compression::None {
+            match self.pressed.find(recipe(&frame.header, self.compression)) {
+                Found::Made(body) => {
+                    let bytes = body.bytes.as_ref().unwrap_or(&frame.raw);
+                    return self.send_body(&stored(&frame.header, body.codec, body.crc, bytes), bytes);
+                }
+                Found::Claimed(claimed) => claim = Some(claimed),
+                Found::Alone => {}
+            }
+        }
+        let (codec, bytes) = self.compressor.squeeze(&frame.raw).unzip();
+        let codec = codec.unwrap_or(Codec::None);
+        let crc = bytes.map_or(frame.header.body_crc, crc32c::crc32c);
+        if let Some(claim) = claim {
+            let bytes = bytes.map(<[u8]>::to_vec);
+            claim.made(Body { codec, crc, bytes });
+        }
+        let bytes = bytes.unwrap_or(&frame.raw);
+        let header = stored(&frame.header, codec, crc, bytes);
+        send_body(self.line.as_ref(), &mut self.out, &header, bytes)
+    }
+
+    fn send_body(&mut self, header: &FrameHeader, body: &[u8]) -> io::Result<()> {
+        send_body(self.line.as_ref(), &mut self.out, header, body)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if !self.out.is_empty() {
+            self.line.send(&self.out)?;
+            self.out.clear();
+        }
+        Ok(())
+    }
+}
+
+fn recipe(header: &FrameHeader, compression: Compression) -> Recipe {
+    Recipe {
+        stream: header.stream,
+        start: header.start,
+        end: header.end,
+        raw_crc: header.body_crc,
+        compression,
+    }
+}
+
+/// `header`, for `bytes` as they are stored.
+fn stored(header: &FrameHeader, codec: Codec, body_crc: u32, bytes: &[u8]) -> FrameHeader {
+    FrameHeader {
+        codec,
+        body_len: frame::body_len(bytes),
+        body_crc,
+        ..*header
+    }
+}
+
+/// Sends a frame behind those in `out`, or leaves it there.
+fn send_body(line: &dyn Line, out: &mut Vec<u8>, header: &FrameHeader, body: &[u8]) -> io::Result<()> {
+    if body.len() >= LONG {
+        net::put_frame(out, header, &[]);
+        line.send_both(out, body)?;
+        out.clear();
+    } else {
+        net::put_frame(out, header, body);
+        if out.len() >= WRITE_BYTES {
+            line.send(out)?;
+            out.clear();
+        }
+    }
+    Ok(())
+}
