@@ -55,7 +55,9 @@ fmt:
 
 # Measures all that docs/PERFORMANCE.md shows, and writes its table and plots anew (12 minutes): [--rounds N] [--row NAME]... [--plot NAME]... [--large] [MEGABYTES | FILE]
 bench *ARGUMENTS:
-    cargo bench --bench pipeline -- --json benches/runs --plots docs/performance --page docs/PERFORMANCE.md "$@"
+    cargo build --release --features mutants
+    cp "${CARGO_TARGET_DIR:-target}/release/hog" "${CARGO_TARGET_DIR:-target}/release/hog-with-mutants"
+    HOG_WITH_MUTANTS="${CARGO_TARGET_DIR:-target}/release/hog-with-mutants" cargo bench --bench pipeline -- --json benches/runs --plots docs/performance --page docs/PERFORMANCE.md "$@"
 
 # Ships a file (made up if none is named) with kills on the way
 demo *FILE:

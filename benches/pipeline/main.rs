@@ -15,6 +15,7 @@ mod input;
 mod latency;
 mod limits;
 mod machine;
+mod neighbours;
 mod newcomer;
 mod page;
 mod plot;

@@ -23,13 +23,18 @@ pub(crate) struct Role {
 impl Role {
     /// Starts a sender of the scene's group.
     pub(crate) fn sender(scene: &Scene, address: &str) -> Outcome<Self> {
+        Self::sender_with(hog(&[]), scene, &["--to", address])
+    }
+
+    /// The same, of that `program`, with these arguments beside.
+    pub(crate) fn sender_with(program: Command, scene: &Scene, arguments: &[&str]) -> Outcome<Self> {
         let (spool, store) = (scene.path("spool"), scene.path("send"));
         let places = [
             ("-d", spool.as_path()),
             ("-m", store.as_path()),
             ("--shm-dir", scene.shm_dir()),
         ];
-        Self::start("batchsend", &["-g", GROUP, "--to", address], &places)
+        Self::start_with(program, "batchsend", &[&["-g", GROUP], arguments].concat(), &places)
     }
 
     /// One that ends once all that there is is acknowledged.
@@ -51,7 +56,12 @@ impl Role {
 
     /// The same, at `listen`.
     pub(crate) fn receiver_at(scene: &Scene, listen: &str) -> Outcome<(Self, String)> {
-        let (archive, store) = (scene.path("archive"), scene.path("recv"));
+        Self::receiver_of(scene, listen, ("archive", "recv"))
+    }
+
+    /// Another receiver, with an archive and a store of these names.
+    pub(crate) fn receiver_of(scene: &Scene, listen: &str, (archive, store): (&str, &str)) -> Outcome<(Self, String)> {
+        let (archive, store) = (scene.path(archive), scene.path(store));
         let places = [("-d", archive.as_path()), ("-m", store.as_path())];
         let mut receiver = Self::start("batchrecv", &["--listen", listen], &places)?;
         let mut address = String::new();
@@ -72,8 +82,11 @@ impl Role {
     }
 
     fn start(role: &str, arguments: &[&str], places: &[(&str, &Path)]) -> Outcome<Self> {
-        let mut command = hog(&["-qq", role]);
-        command.args(arguments);
+        Self::start_with(hog(&[]), role, arguments, places)
+    }
+
+    fn start_with(mut command: Command, role: &str, arguments: &[&str], places: &[(&str, &Path)]) -> Outcome<Self> {
+        command.args(["-qq", role]).args(arguments);
         for (flag, place) in places {
             command.arg(flag).arg(place);
         }
@@ -88,6 +101,17 @@ impl Role {
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let peak = peak.and_then(|words| words.split_whitespace().next()?.parse().ok());
         self.peak_kib = self.peak_kib.max(peak.unwrap_or(0));
+    }
+
+    /// Seconds of processor time that its threads have taken, of those that live still.
+    pub(crate) fn processor_time(&self) -> f64 {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        let of_one = |thread: std::fs::DirEntry| -> Option<f64> {
+            let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            text.split_whitespace().next()?.parse().ok()
+        };
+        let nanoseconds: f64 = threads.into_iter().flatten().flatten().filter_map(of_one).sum();
+        nanoseconds / 1e9
     }
 
     /// Whether it ended, and well.

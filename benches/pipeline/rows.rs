@@ -4,7 +4,7 @@ use super::record::Stamp;
 use super::stored::Stored;
 use super::table::Row;
 use super::target::Target::{AtLeast, AtMost, Machine, RatioAtLeast, RatioAtMost, Watched};
-use super::{backlog, drain, latency, limits, newcomer, record, sessions, shipment};
+use super::{backlog, drain, latency, limits, neighbours, newcomer, record, sessions, shipment};
 
 pub(crate) fn rows() -> Vec<Row> {
     let mut rows = log_call();
@@ -77,6 +77,33 @@ fn pipeline() -> Vec<Row> {
             |run| shipment::measure(&run.input),
         )
         .against("the slower of zstd level 1, and write with one fdatasync"),
+        Row::new(
+            "end_to_end_plain",
+            "the same with --compress none",
+            "us/MB",
+            RatioAtMost(2.5),
+            |run| shipment::measure_plain(&run.input),
+        )
+        .against("write with one fdatasync")
+        .also("cpu_s_per_gb", AtMost(1.5)),
+        Row::new(
+            "two_destinations",
+            "engine to two synced archives, zstd:1",
+            "us/MB",
+            RatioAtMost(1.25),
+            neighbours::two_destinations,
+        )
+        .against("the same with one destination")
+        .rounds_at_most(3),
+        Row::new(
+            "beside_panics",
+            "one destination, while the shipper to another one panics in a loop",
+            "MB/s",
+            RatioAtLeast(0.95),
+            neighbours::beside_one_that_panics,
+        )
+        .against("the same with one destination")
+        .rounds_at_most(3),
     ]
 }
 

@@ -5,13 +5,13 @@
 
 use super::Outcome;
 use super::archive::ArchiveWatch;
-use super::roles::Role;
-use super::scene::Scene;
+use super::roles::{Role, hog};
+use super::scene::{GROUP, Scene};
 use super::table::Sample;
 use hog_ring::RingReader;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -25,8 +25,8 @@ pub(crate) fn measure(input: &Path) -> Outcome<Sample> {
     let scene = Scene::set()?;
     let megabytes = std::fs::metadata(input)?.len() as f64 / 1e6;
     scene.settle()?;
-    let shipped = ship(&scene, input)?;
-    check_that_it_arrived(&scene, input)?;
+    let shipped = ship(&scene, input, &Way::default())?;
+    check_that_it_arrived(&scene, "archive", input)?;
     scene.settle()?;
     let (compressing, writing) = (time_to_compress(input)?, time_to_write(&scene, input)?);
     let each = |time: Duration| time.as_secs_f64() * 1e6 / megabytes;
@@ -46,19 +46,87 @@ pub(crate) fn measure(input: &Path) -> Outcome<Sample> {
     })
 }
 
-/// What a shipment took, since the engine was started.
-struct Shipped {
-    /// Until the engine had logged all.
-    logged: Duration,
-    /// Until all was on the receiver's disk.
-    synced: Duration,
-    /// Peak memory of engine, sender and receiver.
-    peaks_kib: [u64; 3],
+/// The same without compression, against writing. Beside it, what sender and receiver take of the processors together.
+pub(crate) fn measure_plain(input: &Path) -> Outcome<Sample> {
+    let scene = Scene::set()?;
+    let megabytes = std::fs::metadata(input)?.len() as f64 / 1e6;
+    scene.settle()?;
+    let way = Way {
+        arguments: vec!["--compress", "none"],
+        ..Way::default()
+    };
+    let shipped = ship(&scene, input, &way)?;
+    check_that_it_arrived(&scene, "archive", input)?;
+    scene.settle()?;
+    let writing = time_to_write(&scene, input)?;
+    let [sender, receiver] = shipped.processor_times;
+    Ok(Sample {
+        hog: shipped.synced.as_secs_f64() * 1e6 / megabytes,
+        limit: Some(writing.as_secs_f64() * 1e6 / megabytes),
+        besides: vec![
+            ("cpu_s_per_gb", (sender + receiver) * 1e3 / megabytes),
+            ("batchsend_cpu_s_per_gb", sender * 1e3 / megabytes),
+            ("batchrecv_cpu_s_per_gb", receiver * 1e3 / megabytes),
+            ("mb_per_second", megabytes / shipped.synced.as_secs_f64()),
+        ],
+    })
 }
 
-fn ship(scene: &Scene, input: &Path) -> Outcome<Shipped> {
+/// How it is shipped; by default to one destination, with what the program does by itself.
+#[derive(Default)]
+pub(crate) struct Way {
+    /// Of the sender.
+    pub(crate) arguments: Vec<&'static str>,
+    /// The sender's program, if it is not the one that was built for this run.
+    pub(crate) program: Option<PathBuf>,
+    pub(crate) second: Second,
+}
+
+/// A second destination.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Second {
+    #[default]
+    None,
+    /// It is to have all as well.
+    Served,
+    /// Its shipper panics whenever it is about to send.
+    Panics,
+}
+
+/// What a shipment took, since the engine was started.
+pub(crate) struct Shipped {
+    /// Until the engine had logged all.
+    pub(crate) logged: Duration,
+    /// Until all was on the receivers' disk.
+    pub(crate) synced: Duration,
+    /// Peak memory of engine, sender and receiver.
+    pub(crate) peaks_kib: [u64; 3],
+    /// Seconds of processor time of sender and receiver.
+    pub(crate) processor_times: [f64; 2],
+}
+
+/// A sender as `way` has it, and the receiver of its second destination.
+fn start(scene: &Scene, address: &str, way: &Way) -> Outcome<(Role, Option<Role>)> {
+    let mut program = way.program.as_ref().map_or_else(|| hog(&[]), Command::new);
+    let mut arguments = [&["--to", address], &way.arguments[..]].concat();
+    if way.second == Second::None {
+        return Ok((Role::sender_with(program, scene, &arguments)?, None));
+    }
+    let (second, other) = Role::receiver_of(scene, "127.0.0.1:0", ("archive-2", "recv-2"))?;
+    arguments.extend(["--to", &other]);
+    if way.second == Second::Panics {
+        let provoked = scene.path("provoked");
+        std::fs::create_dir(&provoked)?;
+        std::fs::write(provoked.join(format!("panic ship {GROUP} to {other}")), "")?;
+        program.env("HOG_PROVOKE", provoked);
+    }
+    Ok((Role::sender_with(program, scene, &arguments)?, Some(second)))
+}
+
+pub(crate) fn ship(scene: &Scene, input: &Path, way: &Way) -> Outcome<Shipped> {
     let (mut receiver, address) = Role::receiver(scene)?;
-    let mut sender = Role::sender(scene, &address)?;
+    let (mut sender, _second) = start(scene, &address, way)?;
+    let at_first = [sender.processor_time(), receiver.processor_time()];
     let began = Instant::now();
     let mut engine = Role::engine(scene, input)?;
     let roles = &mut [&mut engine, &mut sender, &mut receiver];
@@ -67,12 +135,22 @@ fn ship(scene: &Scene, input: &Path) -> Outcome<Shipped> {
     let mut archive = ArchiveWatch::new(scene.path("archive"));
     wait_until(began, roles, |_| Ok(archive.look()? >= goal))?;
     archive.sync()?; // what the receiver has synced already takes no time
+    if way.second == Second::Served {
+        let mut archive = ArchiveWatch::new(scene.path("archive-2"));
+        wait_until(began, roles, |_| Ok(archive.look()? >= goal))?;
+        archive.sync()?;
+    }
     let synced = began.elapsed();
+    let processor_times = [
+        sender.processor_time() - at_first[0],
+        receiver.processor_time() - at_first[1],
+    ];
     let peaks_kib = [engine.peak_kib, sender.peak_kib, receiver.peak_kib];
     Ok(Shipped {
         logged,
         synced,
         peaks_kib,
+        processor_times,
     })
 }
 
@@ -101,11 +179,11 @@ fn wait_until(
     }
 }
 
-/// That the archive has the input, byte for byte.
-pub(crate) fn check_that_it_arrived(scene: &Scene, input: &Path) -> Outcome<()> {
+/// That the archive of that name has the input, byte for byte.
+pub(crate) fn check_that_it_arrived(scene: &Scene, archive: &str, input: &Path) -> Outcome<()> {
     let mut cat = Command::new(env!("CARGO_BIN_EXE_hog"))
         .args(["cat", "--format", "raw"])
-        .arg(scene.path("archive"))
+        .arg(scene.path(archive))
         .stdout(Stdio::piped())
         .spawn()?;
     let mut arrived = cat.stdout.take().ok_or("cat has no stdout")?;

@@ -68,7 +68,7 @@ impl Stored {
     fn scene(&self, input: &Path) -> Outcome<&Scene> {
         if self.0.get().is_none() {
             let scene = archive(input)?;
-            check_that_it_arrived(&scene, input)?;
+            check_that_it_arrived(&scene, "archive", input)?;
             let file = File::create(scene.path("input.zst"))?;
             zstd::stream::copy_encode(File::open(input)?, file, 1)?;
             drop(self.0.set(scene)); // it was empty
