@@ -60,7 +60,7 @@ complete -c hog -n "__fish_hog_using_subcommand batchsend" -s d -l dir -d 'Direc
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -s m -l store-dir -d 'Directory of hogstat.db, and of the sockets of the original\'s programs' -r -F
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l batch-time -d 'How long a record may wait for others to leave with' -r
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l batch-size -d 'How many bytes make a batch leave at once' -r
-complete -c hog -n "__fish_hog_using_subcommand batchsend" -l compress -d 'Compression of what is shipped: zstd:LEVEL, lz4 or none' -r
+complete -c hog -n "__fish_hog_using_subcommand batchsend" -l compress -d 'Compression of what is shipped: zstd:LEVEL, lz4, none or auto' -r
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l sync -d 'How often the spool is synced to disk' -r
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l spool-max -d 'Bytes that the spool of a group may take' -r
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l on-full -d 'What to do with records when the spool is full' -r -f -a "block\t'Let them wait, and then their producers'

@@ -39,6 +39,37 @@ impl FromStr for Compression {
     }
 }
 
+/// What `--compress` says: one way for all, or whichever ships the fastest at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compress {
+    /// Each body alike.
+    Always(Compression),
+    /// zstd:1, lz4 or none, as the network and the processor have it.
+    Auto,
+}
+
+impl FromStr for Compress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "auto" {
+            return Ok(Self::Auto);
+        }
+        text.parse()
+            .map(Self::Always)
+            .map_err(|_| format!("expected auto, zstd:LEVEL with a level of 1 to 19, lz4 or none, found {text:?}"))
+    }
+}
+
+impl fmt::Display for Compress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Always(compression) => compression.fmt(f),
+            Self::Auto => f.write_str("auto"),
+        }
+    }
+}
+
 impl fmt::Display for Compression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -6,6 +6,8 @@
 //! [`Parcel`] merges what is to be sent: contiguous DATA frames of a stream become one, in the order of their first, up to the
 //! longest body a frame may have.
 
+pub mod choice;
+
 use crate::formats::frame::{self, Codec, FrameHeader, Kind};
 use crate::formats::table::StreamState;
 use crate::formats::wire::Held;

@@ -303,6 +303,7 @@ fn every_codec_and_the_smallest_batches_carry_the_same_bytes() {
         ["--compress", "lz4"],
         ["--compress", "none"],
         ["--compress", "zstd:7"],
+        ["--compress", "auto"],
         ["--batch-size", "1"],
     ] {
         let scene = Scene::new();

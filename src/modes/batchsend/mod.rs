@@ -15,7 +15,7 @@ mod spooled;
 pub mod syncer;
 
 use crate::exit::{ExitStatus, Failure, chain};
-use crate::formats::codec::Compression;
+use crate::formats::codec::Compress;
 use crate::formats::lock_record::SpoolIdentity;
 use crate::modes::drainer::thread::Surroundings;
 use crate::modes::drainer::{self, DrainerReport};
@@ -67,7 +67,7 @@ pub struct BatchsendOptions {
     /// A batch leaves with this many bytes.
     pub batch_bytes: usize,
     /// How bodies are compressed on the wire.
-    pub compression: Compression,
+    pub compression: Compress,
     /// How often the spool is synced.
     pub sync: Duration,
     /// What the spool of each group may take; by default most of its file system.

@@ -12,7 +12,7 @@ pub use pressed::Pressed;
 pub use route::Route;
 
 use crate::fence::Pass;
-use crate::formats::codec::Compression;
+use crate::formats::codec::Compress;
 use crate::formats::frame::{self, FrameHeader, Kind};
 use crate::formats::lock_record::SpoolIdentity;
 use crate::formats::wire::{self, Held, Hello, Refuse};
@@ -63,7 +63,7 @@ pub struct ShipperOptions {
     /// Counts the connections of this run, over all destinations.
     pub connections: Arc<AtomicU64>,
     /// How bodies are compressed.
-    pub compression: Compression,
+    pub compression: Compress,
     /// Bodies that were compressed for other destinations of this spool.
     pub pressed: Arc<Pressed>,
     /// A batch leaves with this many raw bytes.

@@ -5,6 +5,7 @@ use super::lane::Lane;
 use super::run::{DrainerSource, Run};
 use super::{Manner, Record};
 use crate::exit::chain;
+use crate::formats::codec::Compress;
 use crate::formats::lock_record::SpoolIdentity;
 use crate::modes::batchsend::shipper::{Pressed, Route, Shipper, ShipperOptions};
 use crate::modes::batchsend::syncer::SyncedSpool;
@@ -163,7 +164,7 @@ pub(super) fn lanes(
             up_to: leg.up_to,
             start_id: *start_id,
             connections: Arc::clone(connections),
-            compression: manner.compression,
+            compression: Compress::Always(manner.compression),
             pressed: Arc::clone(pressed),
             batch_bytes: manner.batch_bytes,
             batch_time: Duration::from_millis(10),

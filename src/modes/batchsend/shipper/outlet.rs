@@ -5,10 +5,12 @@
 //! [`Line`] bounds. It ends with the line, or when nobody brings anything any more. In a simulation there is one thread, and what is brought is sent at once.
 
 use super::pressed::{Body, Found, Pressed, Recipe, User};
-use crate::formats::codec::{Compression, Compressor};
+use crate::formats::codec::{Compress, Compression, Compressor};
 use crate::formats::frame::{self, Codec, FrameHeader, Kind};
+use crate::os::clock;
 use crate::os::net::{self, Line};
 use crate::stages::ship::Outgoing;
+use crate::stages::ship::choice::Chooser;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use std::io;
 use std::panic::resume_unwind;
@@ -54,10 +56,13 @@ impl Outlet {
     ///
     /// # Errors
     /// When there is no memory to compress with, or no thread.
-    pub(super) fn new(line: Arc<dyn Line>, compression: Compression, pressed: &Arc<Pressed>) -> io::Result<Self> {
+    pub(super) fn new(line: Arc<dyn Line>, compress: Compress, pressed: &Arc<Pressed>) -> io::Result<Self> {
+        let chooser = Chooser::new(compress);
+        let compression = chooser.next();
         let press = Press {
             line: Arc::clone(&line),
             compression,
+            chooser,
             compressor: Compressor::new(compression)?,
             pressed: User::of(pressed),
             out: Vec::new(),
@@ -167,6 +172,7 @@ impl Beside {
 /// Compresses, seals and sends.
 struct Press {
     line: Arc<dyn Line>,
+    chooser: Chooser,
     compression: Compression,
     compressor: Compressor,
     pressed: User,
@@ -176,6 +182,18 @@ struct Press {
 
 impl Press {
     fn send(&mut self, load: &Load) -> io::Result<()> {
+        if self.compression != self.chooser.next() {
+            self.compression = self.chooser.next();
+            self.compressor = Compressor::new(self.compression)?;
+        }
+        let began = clock::moment();
+        self.send_frames(load)?;
+        let raw_bytes = load.frames.iter().map(|frame| frame.raw.len() as u64).sum();
+        self.chooser.took(raw_bytes, clock::since(began));
+        Ok(())
+    }
+
+    fn send_frames(&mut self, load: &Load) -> io::Result<()> {
         for frame in &load.frames {
             if load.is_compressed {
                 self.send_compressed(frame)?;
@@ -258,4 +276,126 @@ fn send_body(line: &dyn Line, out: &mut Vec<u8>, header: &FrameHeader, body: &[u
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::codec::Decompressor;
+    use crate::ids::StreamId;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// Keeps what is sent, until it fails.
+    #[derive(Default)]
+    struct Kept {
+        bytes: Mutex<Vec<u8>>,
+        fails: AtomicBool,
+    }
+
+    impl Line for Kept {
+        fn send(&self, bytes: &[u8]) -> io::Result<()> {
+            if self.fails.load(Ordering::SeqCst) {
+                return Err(io::ErrorKind::ConnectionReset.into());
+            }
+            self.bytes.lock().unwrap().extend_from_slice(bytes);
+            Ok(())
+        }
+
+        fn hang_up(&self) {
+            self.fails.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// The raw bodies of what was sent, and how each came.
+    fn bodies(mut bytes: &[u8]) -> Vec<(Codec, Vec<u8>)> {
+        let mut decompressor = Decompressor::new().unwrap();
+        let mut bodies = Vec::new();
+        while let Some((header, rest)) = bytes.split_first_chunk() {
+            let header = FrameHeader::open(header, net::WIRE_SALT).unwrap();
+            let (body, rest) = rest.split_at(header.body_len as usize);
+            header.check_body(body).unwrap();
+            bodies.push((header.codec, decompressor.raw(&header, body).unwrap().to_vec()));
+            bytes = rest;
+        }
+        bodies
+    }
+
+    fn frame(start: u64, raw: Vec<u8>) -> Outgoing {
+        let end = start + raw.len() as u64;
+        let header = FrameHeader::plain(Kind::Data, &raw).of_stream(StreamId::NIL, start, end);
+        Outgoing { header, raw }
+    }
+
+    fn outlet(line: &Arc<Kept>, pressed: &Arc<Pressed>) -> Outlet {
+        let compress = Compress::Always(Compression::Zstd(1));
+        Outlet::new(Arc::clone(line) as Arc<dyn Line>, compress, pressed).unwrap()
+    }
+
+    #[test]
+    fn what_is_brought_leaves_in_its_order_compressed_where_that_was_asked_for() {
+        let line = Arc::<Kept>::default();
+        let mut outlet = outlet(&line, &Arc::default());
+        let mut expected = Vec::new();
+        for number in 0..20_u8 {
+            let raw = vec![number; 8 << (number % 14)];
+            let frames = vec![frame(8, raw.clone()), frame(8, vec![number; 8])];
+            let is_compressed = number % 3 > 0;
+            if is_compressed {
+                outlet.put_compressed(frames).unwrap();
+            } else {
+                outlet.put_plain(frames).unwrap();
+            }
+            let codec = if is_compressed && raw.len() > 64 {
+                Codec::Zstd
+            } else {
+                Codec::None
+            };
+            expected.extend([(codec, raw), (Codec::None, vec![number; 8])]);
+        }
+        outlet.finish().unwrap();
+        let sent = bodies(&line.bytes.lock().unwrap());
+        assert_eq!(sent.len(), expected.len());
+        for ((codec, raw), (wanted, body)) in sent.into_iter().zip(expected) {
+            assert_eq!(raw, body);
+            assert!(
+                codec == wanted || body.len() <= 64,
+                "{} bytes came as {codec:?}",
+                body.len()
+            );
+        }
+    }
+
+    #[test]
+    fn two_that_are_sent_the_same_get_the_same_bytes() {
+        let (lines, pressed) = ([Arc::<Kept>::default(), Arc::default()], Arc::default());
+        let mut outlets: Vec<_> = lines.iter().map(|line| outlet(line, &pressed)).collect();
+        for number in 0..20 {
+            let raw: Vec<u8> = (0..LONG as u64)
+                .map(|at| (at * at / (number + 3)).to_le_bytes()[0])
+                .collect();
+            for outlet in &mut outlets {
+                outlet
+                    .put_compressed(vec![frame(number * LONG as u64, raw.clone())])
+                    .unwrap();
+            }
+        }
+        for outlet in &mut outlets {
+            outlet.finish().unwrap();
+        }
+        let sent = lines[0].bytes.lock().unwrap().clone();
+        assert_eq!(bodies(&sent).len(), 20);
+        assert_eq!(sent, *lines[1].bytes.lock().unwrap());
+    }
+
+    #[test]
+    fn a_line_that_failed_is_told_to_whoever_brings_more_or_finishes() {
+        let line = Arc::<Kept>::default();
+        let mut failing = outlet(&line, &Arc::default());
+        line.hang_up();
+        let told = (0..2 + WAITING + 2).find_map(|_| failing.put_plain(vec![frame(8, vec![0; 8])]).err());
+        let told = told.or_else(|| failing.finish().err()).unwrap();
+        assert_eq!(told.kind(), io::ErrorKind::ConnectionReset);
+        assert!(failing.put_plain(Vec::new()).is_err());
+    }
 }
