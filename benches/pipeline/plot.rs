@@ -46,7 +46,7 @@ where
     let root = SVGBackend::new(path, SIZE).into_drawing_area();
     let text = |size: u32| (FONT, size).into_font().color(&INK);
     let (width, height) = (i32::try_from(SIZE.0)?, i32::try_from(SIZE.1)?);
-    let foot = text(11).pos(Pos::new(HPos::Right, VPos::Bottom));
+    let foot = text(14).pos(Pos::new(HPos::Right, VPos::Bottom));
     root.draw(&Text::new(below.to_owned(), (width - 16, height - 6), foot))?;
     let mut xs: Vec<f64> = series
         .iter()
@@ -59,7 +59,7 @@ where
     };
     let x = (*first..*last * 1.02).log_scale().with_key_points(xs);
     let mut chart = ChartBuilder::on(&root)
-        .caption(growth.title, text(17))
+        .caption(growth.title, text(21))
         .margin(16)
         .margin_bottom(24)
         .x_label_area_size(44)
@@ -69,8 +69,8 @@ where
         .configure_mesh()
         .x_desc(growth.x)
         .y_desc(growth.y.name)
-        .axis_desc_style(text(13))
-        .label_style(text(12))
+        .axis_desc_style(text(16))
+        .label_style(text(15))
         .axis_style(INK)
         .bold_line_style(INK.mix(0.25))
         .light_line_style(TRANSPARENT)
@@ -86,7 +86,7 @@ where
     }
     chart
         .configure_series_labels()
-        .label_font(text(12))
+        .label_font(text(15))
         .border_style(INK.mix(0.5))
         .position(SeriesLabelPosition::UpperLeft)
         .draw()?;
