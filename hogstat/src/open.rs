@@ -19,13 +19,14 @@ use crate::Stat;
 use crate::error::{Error, Failure};
 
 /// The script at index `n` turns version `n` into `n + 1`. Scripts that were released are never changed.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/0001_tables.sql"),
     include_str!("migrations/0002_hobbes_views.sql"),
     include_str!("migrations/0003_archives.sql"),
     include_str!("migrations/0004_recovery.sql"),
     include_str!("migrations/0005_emptied.sql"),
     include_str!("migrations/0006_faults.sql"),
+    include_str!("migrations/0007_syncs.sql"),
 ];
 
 /// SQLite's `application_id`, "HogS": tells hog's databases from those of other programs.

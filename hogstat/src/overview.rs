@@ -61,6 +61,8 @@ pub struct Session {
     pub started: i64,
     /// When it ended cleanly, ns since 1970; `None` if it runs or was killed.
     pub ended: Option<i64>,
+    /// What syncs its files, in words, if it said so.
+    pub synced_by: Option<String>,
 }
 
 /// How many regions there are in each state.
@@ -161,7 +163,7 @@ impl Stat {
 
 fn sessions(db: &Connection) -> Result<Vec<Session>, Failure> {
     let mut query = db.prepare(
-        "SELECT id, role, kind, argv, boot, pid, process_start, started, ended FROM sessions
+        "SELECT id, role, kind, argv, boot, pid, process_start, started, ended, synced_by FROM sessions
           WHERE id IN (SELECT id FROM sessions ORDER BY id DESC LIMIT ?1)
              OR id IN (SELECT id FROM sessions WHERE ended IS NULL ORDER BY id DESC LIMIT ?1 + ?2)
           ORDER BY id DESC",
@@ -177,6 +179,7 @@ fn sessions(db: &Connection) -> Result<Vec<Session>, Failure> {
             process_start: row.get::<_, Word>(6)?.0,
             started: row.get(7)?,
             ended: row.get(8)?,
+            synced_by: row.get(9)?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)

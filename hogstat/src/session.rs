@@ -97,6 +97,18 @@ impl Stat {
         })
     }
 
+    /// Records what syncs the session's files, in words.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn note_synced_by(&mut self, session: SessionId, words: &str) -> Result<(), Error> {
+        self.write(|db| {
+            db.prepare_cached("UPDATE sessions SET synced_by = ?2 WHERE id = ?1")?
+                .execute(params![session.0, words])?;
+            Ok(())
+        })
+    }
+
     /// Records that a session ended cleanly. Said twice, the first time counts.
     ///
     /// # Errors

@@ -115,7 +115,7 @@ _hog() {
             return 0
             ;;
         hog__subcmd__batchrecv)
-            opts="-d -m -c -q -h -V --listen --dir --store-dir --format --series --consolidate --max-restarts --stall-timeout --on-worker-failed --quiet --help --version"
+            opts="-d -m -c -q -h -V --listen --dir --store-dir --format --series --consolidate --sync-with --max-restarts --stall-timeout --on-worker-failed --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -149,6 +149,10 @@ _hog() {
                     COMPREPLY=($(compgen -W "transactions log" -- "${cur}"))
                     return 0
                     ;;
+                --sync-with)
+                    COMPREPLY=($(compgen -W "thread io-uring" -- "${cur}"))
+                    return 0
+                    ;;
                 --max-restarts)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -169,7 +173,7 @@ _hog() {
             return 0
             ;;
         hog__subcmd__batchsend)
-            opts="-g -d -m -q -h -V --group --to --dir --store-dir --batch-time --batch-size --compress --sync --spool-max --on-full --retain --recover --no-recovery --drain-and-exit --socket-dir --shm-dir --shm-group --max-restarts --stall-timeout --on-worker-failed --quiet --help --version"
+            opts="-g -d -m -q -h -V --group --to --dir --store-dir --batch-time --batch-size --compress --sync --spool-max --on-full --retain --recover --no-recovery --drain-and-exit --socket-dir --shm-dir --shm-group --sync-with --max-restarts --stall-timeout --on-worker-failed --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -245,6 +249,10 @@ _hog() {
                     ;;
                 --shm-group)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sync-with)
+                    COMPREPLY=($(compgen -W "thread io-uring" -- "${cur}"))
                     return 0
                     ;;
                 --max-restarts)
@@ -691,7 +699,7 @@ _hog() {
             return 0
             ;;
         hog__subcmd__local)
-            opts="-g -d -m -c -q -h -V --group --dir --store-dir --sync --accept-gaps --drain-and-exit --format --series --consolidate --socket-dir --shm-dir --shm-group --max-restarts --stall-timeout --on-worker-failed --quiet --help --version"
+            opts="-g -d -m -c -q -h -V --group --dir --store-dir --sync --accept-gaps --drain-and-exit --format --series --consolidate --socket-dir --shm-dir --shm-group --sync-with --max-restarts --stall-timeout --on-worker-failed --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -743,6 +751,10 @@ _hog() {
                     ;;
                 --shm-group)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sync-with)
+                    COMPREPLY=($(compgen -W "thread io-uring" -- "${cur}"))
                     return 0
                     ;;
                 --max-restarts)

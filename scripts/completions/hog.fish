@@ -72,6 +72,8 @@ off\t'Leave it for a later run, untouched'"
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l socket-dir -d 'Where programs of the original register, if not in the store' -r -F
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l shm-dir -d 'Where rings are; it must be tmpfs' -r -F
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l shm-group -d 'Unix group, by name or number, that shares the rings' -r
+complete -c hog -n "__fish_hog_using_subcommand batchsend" -l sync-with -d 'What syncs files' -r -f -a "thread\t'The thread that wants it, which calls fdatasync'
+io-uring\t'The kernel\'s threads, through io_uring, if it lets us'"
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l max-restarts -d 'How often a worker may panic before it is given up' -r
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l stall-timeout -d 'How long a worker may hang before it is replaced' -r
 complete -c hog -n "__fish_hog_using_subcommand batchsend" -l on-worker-failed -d 'What to do once a worker was given up' -r -f -a "degrade\t'Go on without it, say so, and end with status 5'
@@ -88,6 +90,8 @@ complete -c hog -n "__fish_hog_using_subcommand batchrecv" -l format -d 'What to
 hobbes\t'The archive, and beside it .log files as the original\'s recorder writes them'"
 complete -c hog -n "__fish_hog_using_subcommand batchrecv" -l series -d 'How .log files say in which order records came' -r -f -a "transactions\t'A series `transactions`: each with its time and its records'
 log\t'A series `log`: records one by one, without times'"
+complete -c hog -n "__fish_hog_using_subcommand batchrecv" -l sync-with -d 'What syncs files' -r -f -a "thread\t'The thread that wants it, which calls fdatasync'
+io-uring\t'The kernel\'s threads, through io_uring, if it lets us'"
 complete -c hog -n "__fish_hog_using_subcommand batchrecv" -l max-restarts -d 'How often a worker may panic before it is given up' -r
 complete -c hog -n "__fish_hog_using_subcommand batchrecv" -l stall-timeout -d 'How long a worker may hang before it is replaced' -r
 complete -c hog -n "__fish_hog_using_subcommand batchrecv" -l on-worker-failed -d 'What to do once a worker was given up' -r -f -a "degrade\t'Go on without it, say so, and end with status 5'
@@ -107,6 +111,8 @@ log\t'A series `log`: records one by one, without times'"
 complete -c hog -n "__fish_hog_using_subcommand local" -l socket-dir -d 'Where programs of the original register, if not in the store' -r -F
 complete -c hog -n "__fish_hog_using_subcommand local" -l shm-dir -d 'Where rings are; it must be tmpfs' -r -F
 complete -c hog -n "__fish_hog_using_subcommand local" -l shm-group -d 'Unix group, by name or number, that shares the rings' -r
+complete -c hog -n "__fish_hog_using_subcommand local" -l sync-with -d 'What syncs files' -r -f -a "thread\t'The thread that wants it, which calls fdatasync'
+io-uring\t'The kernel\'s threads, through io_uring, if it lets us'"
 complete -c hog -n "__fish_hog_using_subcommand local" -l max-restarts -d 'How often a worker may panic before it is given up' -r
 complete -c hog -n "__fish_hog_using_subcommand local" -l stall-timeout -d 'How long a worker may hang before it is replaced' -r
 complete -c hog -n "__fish_hog_using_subcommand local" -l on-worker-failed -d 'What to do once a worker was given up' -r -f -a "degrade\t'Go on without it, say so, and end with status 5'

@@ -3,6 +3,7 @@
 use super::default_archive;
 use super::hobbes_files::HobbesFilesArgs;
 use super::supervision::SupervisionArgs;
+use super::sync_with::SyncWithArgs;
 use super::values::address;
 use crate::exit::{ExitStatus, Failure};
 use crate::modes::batchrecv::{self, BatchrecvOptions};
@@ -38,11 +39,14 @@ pub(super) struct BatchrecvArgs {
     #[command(flatten)]
     files: HobbesFilesArgs,
     #[command(flatten)]
+    sync_with: SyncWithArgs,
+    #[command(flatten)]
     supervision: SupervisionArgs,
 }
 
 impl BatchrecvArgs {
     pub(super) fn run(self) -> Result<ExitStatus, Failure> {
+        self.sync_with.choose();
         batchrecv::run(&BatchrecvOptions {
             listen: self.listen,
             pattern: self.dir.map_or_else(default_archive, Ok)?,

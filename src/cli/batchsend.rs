@@ -1,6 +1,7 @@
 //! `hog batchsend`: its flags, their defaults and reasons.
 
 use super::supervision::SupervisionArgs;
+use super::sync_with::SyncWithArgs;
 use super::values::{destination, group, size, time, without_repeats};
 use super::{ShmDir, ShmSharing, SocketDir};
 use crate::exit::{ExitStatus, Failure};
@@ -143,11 +144,14 @@ pub(super) struct BatchsendArgs {
     #[command(flatten)]
     sharing: ShmSharing,
     #[command(flatten)]
+    sync_with: SyncWithArgs,
+    #[command(flatten)]
     supervision: SupervisionArgs,
 }
 
 impl BatchsendArgs {
     pub(super) fn run(self) -> Result<ExitStatus, Failure> {
+        self.sync_with.choose();
         let usage = |words: &str| Failure::new(ExitStatus::Usage, words);
         let store = self.store_dir.unwrap_or_else(|| store::default_store("batchsend"));
         batchsend::run(&BatchsendOptions {

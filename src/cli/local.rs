@@ -2,6 +2,7 @@
 
 use super::hobbes_files::HobbesFilesArgs;
 use super::supervision::SupervisionArgs;
+use super::sync_with::SyncWithArgs;
 use super::values::{group, time, without_repeats};
 use super::{ShmDir, ShmSharing, SocketDir, default_archive};
 use crate::exit::{ExitStatus, Failure};
@@ -63,11 +64,14 @@ pub(super) struct LocalArgs {
     #[command(flatten)]
     sharing: ShmSharing,
     #[command(flatten)]
+    sync_with: SyncWithArgs,
+    #[command(flatten)]
     supervision: SupervisionArgs,
 }
 
 impl LocalArgs {
     pub(super) fn run(self) -> Result<ExitStatus, Failure> {
+        self.sync_with.choose();
         let store = self.store_dir.unwrap_or_else(|| store::default_store("local"));
         local::run(&LocalOptions {
             groups: without_repeats(self.groups),

@@ -21,6 +21,7 @@ mod recover;
 mod refusal;
 mod status;
 mod supervision;
+mod sync_with;
 mod values;
 mod verify;
 

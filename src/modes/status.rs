@@ -123,6 +123,8 @@ pub struct SessionStatus {
     pub started: String,
     /// When it ended in order.
     pub ended: Option<String>,
+    /// What syncs its files, in words; null where it did not say.
+    pub synced_by: Option<String>,
 }
 
 /// One ring as recorded.
@@ -353,6 +355,7 @@ fn session_status(session: &hogstat::Session) -> SessionStatus {
         pid: session.pid,
         started: time_of(session.started),
         ended: session.ended.map(time_of),
+        synced_by: session.synced_by.clone(),
     }
 }
 

@@ -155,7 +155,11 @@ fn begin(
         kind,
         now: clock::now_db(),
     };
-    Ok(stat.begin_session(&session).map(|session| (stat, session, was_lost)))
+    let begun = stat.begin_session(&session).and_then(|session| {
+        stat.note_synced_by(session, &disk::synced_by())?;
+        Ok(session)
+    });
+    Ok(begun.map(|session| (stat, session, was_lost)))
 }
 
 fn open_or_set_aside(path: &Path) -> Result<Result<(Stat, bool), hogstat::Error>, Failure> {

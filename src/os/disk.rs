@@ -10,9 +10,12 @@ mod kernel;
 #[cfg(feature = "simulation")]
 pub mod simulated;
 mod spill;
+mod sync_with;
 mod update;
+mod uring;
 
 pub use spill::Spill;
+pub use sync_with::{SyncWith, sync_with, synced_by};
 pub use update::{UpdateFile, publish};
 
 use hog_ring::mutant;
@@ -111,8 +114,24 @@ impl AppendFile {
     /// # Errors
     /// When the kernel refuses, or refused before.
     pub fn sync(&self) -> Result<(), DiskError> {
+        self.sync_unless(|| false, || Ok(()))
+    }
+
+    /// The same, for one of many who want it at once: each waits until the one before is through, and asks `is_synced` then whether that one has done it for all.
+    /// `note` is for whoever did, to say so before the next one asks.
+    ///
+    /// # Errors
+    /// As [`Self::sync`], and as `note`.
+    pub fn sync_unless(
+        &self,
+        is_synced: impl FnOnce() -> bool,
+        note: impl FnOnce() -> Result<(), DiskError>,
+    ) -> Result<(), DiskError> {
         let _one_at_a_time = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
         self.refuse_after_failure("sync")?;
+        if is_synced() {
+            return Ok(());
+        }
         let mut synced = self.file.sync_data();
         if synced.is_err() && mutant::on("retried-fsync") {
             synced = self.file.sync_data();
@@ -122,7 +141,8 @@ impl AppendFile {
             at("sync", &self.path)(error)
         })?;
         // It was given up while this one hung.
-        self.refuse_after_failure("sync")
+        self.refuse_after_failure("sync")?;
+        note()
     }
 
     /// Gives the file up, as after a sync that failed, if a sync of it is under way: that one hangs. Says whether it did.
@@ -526,6 +546,30 @@ mod tests {
         let file = AppendFile::create(&dir.path().join("a")).unwrap();
         file.give_up();
         assert!(file.sync().is_err() && file.write_at(b"x", 0).is_err());
+    }
+
+    #[test]
+    fn of_many_who_wait_for_a_sync_one_does_it_for_all_and_none_after_a_failure() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = AppendFile::create(&dir.path().join("a")).unwrap();
+        let (durable, syncs) = (AtomicBool::new(false), std::sync::atomic::AtomicU32::new(0));
+        let sync = || {
+            file.sync_unless(
+                || durable.load(Ordering::SeqCst),
+                || {
+                    durable.store(true, Ordering::SeqCst);
+                    syncs.fetch_add(1, Ordering::SeqCst);
+                    Ok(())
+                },
+            )
+        };
+        std::thread::scope(|threads| {
+            let waiting: Vec<_> = (0..8).map(|_| threads.spawn(sync)).collect();
+            waiting.into_iter().for_each(|one| one.join().unwrap().unwrap());
+        });
+        assert_eq!(syncs.load(Ordering::SeqCst), 1);
+        file.give_up();
+        assert!(sync().is_err(), "what was on disk before is no news of what came since");
     }
 
     #[test]

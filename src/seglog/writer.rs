@@ -20,6 +20,7 @@ use crate::seglog::batch::FrameBatch;
 use crate::seglog::recovery::Standing;
 use crate::seglog::rewrite::{LostRange, rewrite};
 use hog_ring::mutant;
+use std::cell::Cell;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -104,9 +105,18 @@ impl OpenSegment {
     pub fn sync_as(&self, pass: &Pass) -> Result<u64, DiskError> {
         let accepted = self.accepted();
         if self.durable() < accepted {
-            self.file.sync()?;
-            pass.act(|| self.durable.fetch_max(accepted, Ordering::AcqRel))
-                .map_err(|relieved| disk::at("sync", self.file.path())(io::Error::other(relieved)))?;
+            let covered = Cell::new(accepted);
+            let is_synced = || {
+                // What came while it waited for its turn, it brings to the disk as well: whoever comes next need not.
+                covered.set(self.accepted());
+                self.durable() >= accepted
+            };
+            let note = || {
+                pass.act(|| self.durable.fetch_max(covered.get(), Ordering::AcqRel))
+                    .map(drop)
+                    .map_err(|relieved| disk::at("sync", self.file.path())(io::Error::other(relieved)))
+            };
+            self.file.sync_unless(is_synced, note)?;
         }
         Ok(accepted)
     }
@@ -480,4 +490,31 @@ pub fn put_checkpoint(table: &Table, salt: SegmentId, bytes: &mut Vec<u8>) -> u6
         bytes.extend_from_slice(piece);
     }
     pieces.len() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fence::Fence;
+
+    #[test]
+    fn a_sync_covers_what_was_accepted_before_it_and_never_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let segment = OpenSegment {
+            file: AppendFile::create(&directory.path().join("segment")).unwrap(),
+            number: 1,
+            checkpoint_end: 0,
+            durable: AtomicU64::new(0),
+            accepted: AtomicU64::new(10),
+        };
+        assert_eq!((segment.sync().unwrap(), segment.durable()), (10, 10));
+        segment.accepted.store(20, Ordering::Release);
+        assert_eq!(segment.durable(), 10);
+        let fence = Arc::<Fence>::default();
+        let relieved = fence.pass();
+        fence.relieve().unwrap();
+        assert!(segment.sync_as(&relieved).is_err());
+        assert_eq!(segment.durable(), 10, "who was relieved says nothing of the disk");
+        assert_eq!((segment.sync().unwrap(), segment.durable()), (20, 20));
+    }
 }

@@ -16,7 +16,7 @@ fn empty_directory_gets_a_database_of_the_latest_version() {
         .shell()
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .unwrap();
-    assert_eq!(version, 6);
+    assert_eq!(version, 7);
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn database_of_the_first_version_is_brought_up_to_date_and_keeps_its_rows() {
     drop(old);
     assert!(matches!(
         Stat::open_read_only(&store.path()),
-        Err(Error::Older { found: 1, known: 6, .. })
+        Err(Error::Older { found: 1, known: 7, .. })
     ));
     let overview = store.open().overview().unwrap();
     assert_eq!(overview.sessions[0].started, 3);
@@ -78,7 +78,7 @@ fn newer_database_is_refused_and_not_a_byte_of_it_changes() {
                 refused,
                 Err(Error::Newer {
                     found: 77,
-                    known: 6,
+                    known: 7,
                     ..
                 })
             ),

@@ -77,7 +77,10 @@ pub(super) fn of(status: &Status) -> String {
         let is_this = status.running == Some(session.pid.to_string());
         let ended = match &session.ended {
             Some(ended) => format!("ended {ended}"),
-            None if is_this => "goes on".to_owned(),
+            None if is_this => match &session.synced_by {
+                Some(synced_by) => format!("goes on, files are synced by {synced_by}"),
+                None => "goes on".to_owned(),
+            },
             None => "not ended in order".to_owned(),
         };
         let _ = writeln!(

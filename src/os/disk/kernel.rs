@@ -4,6 +4,7 @@
 
 #[cfg(feature = "simulation")]
 use super::simulated;
+use super::uring::RINGS;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -68,7 +69,7 @@ impl Handle {
 
     pub(super) fn sync_data(&self) -> io::Result<()> {
         match self {
-            Self::Real(file) => file.sync_data(),
+            Self::Real(file) => RINGS.sync_data(file).unwrap_or_else(|| file.sync_data()),
             #[cfg(feature = "simulation")]
             Self::Simulated(file) => file.sync(),
         }
