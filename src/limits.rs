@@ -63,8 +63,19 @@ pub const HELLO_MAX: usize = 1024;
 /// Connections of which a receiver does not know yet who they are. When one more comes, the oldest of them gives way.
 pub const HANDSHAKES_MAX: usize = 64;
 
-/// Connections that a receiver serves at once.
-pub const CONNECTIONS_MAX: usize = 256;
+/// Connections that a receiver serves at once. One that is idle costs two threads, some tens of KiB and five open files; one that does something shares the rooms
+/// below with the others.
+pub const CONNECTIONS_MAX: usize = 1024;
+
+/// Rooms for frames with long bodies that a receiver keeps, each of one frame: so much is read and stored side by side. More are made only when these are not
+/// given back.
+pub const ROOMS_MAX: usize = 32;
+
+/// Decompressors that a receiver keeps, each with room for a raw body: more than there are processors to run them on would not be faster.
+pub const DECOMPRESSORS_MAX: usize = 16;
+
+/// Up to this length a body takes no such room, in bytes.
+pub const SHORT_BODY_MAX: usize = 32 << 10;
 
 /// Groups that a receiver stores.
 pub const GROUPS_MAX: usize = 1024;
@@ -152,6 +163,10 @@ const _: () = {
     assert!(
         WINDOW_BYTES >= 4 * BATCH_BYTES_MAX,
         "batches follow each other while one is synced"
+    );
+    assert!(
+        (2 * ROOMS_MAX + DECOMPRESSORS_MAX) * FRAME_BODY_MAX + CONNECTIONS_MAX * SHORT_BODY_MAX <= 128 << 20,
+        "what a receiver takes frames in with, however many senders it has, leaves half of 256 MiB for threads and tables"
     );
     assert!(SEGMENT_BYTES >= 2 * APPEND_MAX as u64);
     assert!(

@@ -10,7 +10,7 @@ pub use incoming::{Incoming, Patience};
 use crate::formats::frame::{FrameError, FrameHeader, HEADER_LEN};
 use crate::ids::SegmentId;
 use crate::limits::{HANDSHAKE_MAX, SILENCE_MAX};
-use incoming::{READ_BYTES, READ_BYTES_FIRST, Wait};
+use incoming::{BUFFER_BYTES_FIRST, READ_BYTES, Wait};
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
@@ -22,6 +22,10 @@ pub const WIRE_SALT: SegmentId = SegmentId::NIL;
 
 /// How often a blocked read or write looks at its deadline and at `stop`.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// Connections that the kernel keeps until they are accepted: when a receiver comes back, all its senders come at once, and one that the kernel drops tries again
+/// after a second. The kernel has a bound of its own (`net.core.somaxconn`).
+const LISTEN_BACKLOG: i32 = 1024;
 
 /// Why a connection is of no use any more.
 #[derive(Debug, Error)]
@@ -76,7 +80,7 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_reuse_address(true)?; // rebinds while connections of the killed one linger in TIME_WAIT
     socket.bind(&address.into())?;
-    socket.listen(128)?;
+    socket.listen(LISTEN_BACKLOG)?;
     Ok(socket.into())
 }
 
@@ -147,15 +151,25 @@ impl FrameReader {
     /// The next frame: its header, and its stored body appended to `body` behind whatever is there.
     ///
     /// # Errors
-    /// When the peer is silent or slow beyond `patience`, `stop` says so, the peer went away, or what came is no sound frame.
+    /// As [`Self::read_header`] and [`Self::read_body`].
     pub fn read(
         &mut self,
         body: &mut Vec<u8>,
         patience: Patience,
         stop: &dyn Fn() -> bool,
     ) -> Result<FrameHeader, NetError> {
+        let header = self.read_header(patience, stop)?;
+        self.read_body(&header, body, patience, stop)?;
+        Ok(header)
+    }
+
+    /// The header of the next frame, whose body is to be read next.
+    ///
+    /// # Errors
+    /// When the peer is silent or slow beyond `patience`, `stop` says so, the peer went away, or what came is no sound header.
+    pub fn read_header(&mut self, patience: Patience, stop: &dyn Fn() -> bool) -> Result<FrameHeader, NetError> {
         let mut wait = Wait::new(patience, stop);
-        if patience.body_bytes > READ_BYTES_FIRST {
+        if patience.body_bytes > BUFFER_BYTES_FIRST {
             self.incoming.grow();
         }
         let mut bytes = [0; HEADER_LEN];
@@ -165,15 +179,29 @@ impl FrameReader {
         if found > most {
             return Err(NetError::Long { found, most });
         }
-        let from = body.len();
+        Ok(header)
+    }
+
+    /// The stored body of the frame whose header was read last, appended to `body` behind whatever is there.
+    ///
+    /// # Errors
+    /// When the peer is silent or slow beyond `patience`, `stop` says so, the peer went away, or the body is not the header's.
+    pub fn read_body(
+        &mut self,
+        header: &FrameHeader,
+        body: &mut Vec<u8>,
+        patience: Patience,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<(), NetError> {
+        let mut wait = Wait::new(patience, stop).begun();
+        let (from, found) = (body.len(), header.body_len as usize);
         // Memory is taken as bytes come, not for what a header claims.
         while body.len() < from + found {
             let at = body.len();
             body.resize((at + READ_BYTES).min(from + found), 0);
             self.incoming.fill(&mut body[at..], &mut wait, NetError::Torn)?;
         }
-        header.check_body(&body[from..])?;
-        Ok(header)
+        Ok(header.check_body(&body[from..])?)
     }
 }
 

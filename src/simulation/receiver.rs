@@ -7,7 +7,7 @@ use crate::formats::wire::Hello;
 use crate::ids::StreamId;
 use crate::modes::batchrecv::acks::AckBox;
 use crate::modes::batchrecv::group::{GroupStore, SyncTurn};
-use crate::modes::batchrecv::serving::Serving;
+use crate::modes::batchrecv::serving::{Frames as FrameSource, Serving};
 use crate::modes::recorder::Recorder;
 use crate::os::disk::DiskError;
 use crate::os::disk::simulated::Disk;
@@ -204,6 +204,20 @@ impl Run {
     }
 }
 
+/// A frame that is there.
+struct OneFrame<'a>(FrameHeader, &'a [u8]);
+
+impl FrameSource for OneFrame<'_> {
+    fn header(&mut self) -> Result<FrameHeader, NetError> {
+        Ok(self.0)
+    }
+
+    fn body(&mut self, _header: &FrameHeader, body: &mut Vec<u8>) -> Result<(), NetError> {
+        body.extend_from_slice(self.1);
+        Ok(())
+    }
+}
+
 impl Connection {
     /// Serves all whole frames. Says whether the connection is over.
     fn serve(&mut self, store: &Arc<GroupStore>, tokens: &mut u64) -> Result<bool, String> {
@@ -217,8 +231,7 @@ impl Connection {
                 };
                 *tokens += 1;
                 let line = Box::new(self.end.clone());
-                let begun = Serving::begin(Arc::clone(store), &hello, *tokens, &self.acks, line);
-                match begun.map_err(|error| error.to_string())? {
+                match Serving::begin(Arc::clone(store), Arc::default(), &hello, *tokens, &self.acks, line) {
                     Ok((serving, welcome)) => {
                         if self.end.send(&welcome).is_err() {
                             return Ok(true);
@@ -236,11 +249,7 @@ impl Connection {
                 }
                 continue;
             };
-            let read = |out: &mut Vec<u8>| -> Result<_, NetError> {
-                out.extend_from_slice(&body);
-                Ok(header)
-            };
-            if serving.step(read).is_err() {
+            if serving.step(&mut OneFrame(header, &body)).is_err() {
                 return Ok(true);
             }
         }

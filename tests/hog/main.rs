@@ -46,6 +46,7 @@ mod restarts;
 mod roles;
 mod room;
 mod scene;
+mod senders;
 mod services;
 mod sharing;
 mod ship;

@@ -8,7 +8,7 @@ use crate::modes::batchrecv::Groups;
 use crate::modes::batchrecv::acks::AckBox;
 use crate::modes::batchrecv::classic::ClassicError;
 use crate::modes::batchrecv::group::StoreError;
-use crate::modes::batchrecv::serving::Serving;
+use crate::modes::batchrecv::serving::{Frames, Serving};
 use crate::modes::recorder::Recorder;
 use crate::modes::stop::Stop;
 use crate::modes::supervise::{provoke, words_of};
@@ -150,7 +150,8 @@ impl Caller {
         })?;
         let acks = Arc::new(AckBox::default());
         let line = Box::new(self.stream.try_clone()?);
-        let (serving, welcome) = Serving::begin(group, hello, self.token, &acks, line)?
+        let memory = Arc::clone(&groups.memory);
+        let (serving, welcome) = Serving::begin(group, memory, hello, self.token, &acks, line)
             .map_err(|refuse| self.refuse(refuse.code, format!("group {}: {}", hello.group, refuse.words)))?;
         groups.complaints.welcomed(|| {
             format!(
@@ -191,9 +192,11 @@ impl Connection {
     /// Why it ended, other than that the sender closed it or the receiver is ending.
     pub fn run(&mut self) -> Result<(), ConnectionError> {
         loop {
-            let (reader, stop) = (&mut self.reader, &self.stop);
-            let read = |body: &mut Vec<u8>| reader.read(body, Patience::of_shipping(), &|| stop.is_set());
-            match self.serving.step(read) {
+            let mut frames = FramesUntil {
+                reader: &mut self.reader,
+                stop: &self.stop,
+            };
+            match self.serving.step(&mut frames) {
                 Ok(()) => {}
                 Err(ConnectionError::Net(NetError::Closed | NetError::Stopped)) => return Ok(()),
                 // A killed sender leaves half a frame; a fenced one was told by its successor.
@@ -201,6 +204,23 @@ impl Connection {
                 Err(error) => return Err(error),
             }
         }
+    }
+}
+
+/// The frames of a connection whose owner may be asked to end.
+struct FramesUntil<'a> {
+    reader: &'a mut FrameReader,
+    stop: &'a Stop,
+}
+
+impl Frames for FramesUntil<'_> {
+    fn header(&mut self) -> Result<FrameHeader, NetError> {
+        self.reader.read_header(Patience::of_shipping(), &|| self.stop.is_set())
+    }
+
+    fn body(&mut self, header: &FrameHeader, body: &mut Vec<u8>) -> Result<(), NetError> {
+        let stop = || self.stop.is_set();
+        self.reader.read_body(header, body, Patience::of_shipping(), &stop)
     }
 }
 

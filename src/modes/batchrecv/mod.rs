@@ -9,6 +9,7 @@ mod complaints;
 pub mod connection;
 mod gate;
 pub mod group;
+pub mod memory;
 mod places;
 pub mod serving;
 
@@ -32,6 +33,7 @@ use complaints::Complaints;
 use gate::Gate;
 use group::GroupStore;
 use hogstat::Role;
+use memory::Memory;
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -63,6 +65,7 @@ pub struct Groups {
     stop: Stop,
     supervisor: Supervisor,
     complaints: Complaints,
+    memory: Arc<Memory>,
     /// Of original senders: what they may send again, and who inflates.
     doubts: Doubts,
     turns: Turns,
@@ -174,6 +177,7 @@ pub fn run(options: &BatchrecvOptions) -> Result<ExitStatus, Failure> {
         stop: stop.clone(),
         supervisor: supervisor.clone(),
         complaints: Complaints::new(&recorder),
+        memory: Arc::default(),
         doubts: Doubts::default(),
         turns: Turns::default(),
     });

@@ -1,7 +1,7 @@
 //! Places: how many may be connected, and who gives way to whom.
 //!
 //! Whoever connects is nobody until it said who it is. There are a few places for nobodies, apart from those for senders, and the oldest of them gives way
-//! when one more comes: so those who connect and say nothing, however many, keep no sender out, which says HELLO at once. An original sender says
+//! when one more comes, once it has had a moment to speak: so those who connect and say nothing, however many, keep no sender out, which says HELLO at once. An original sender says
 //! nothing either while nothing is logged, for days if need be; when all places of senders are taken, one of those gives way.
 
 use crate::limits::{CONNECTIONS_MAX, HANDSHAKES_MAX};
@@ -11,16 +11,20 @@ use std::collections::VecDeque;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long one that gave way may take to be gone, before another is let in all the same, or refused.
 const GONE_WITHIN: Duration = Duration::from_secs(1);
+
+/// So long whoever connects has for HELLO before it may have to give way: when a receiver comes back, hundreds of senders come at once, and have to be given
+/// the time to speak.
+const SPEAKS_WITHIN: Duration = Duration::from_millis(50);
 
 /// Who is connected.
 #[derive(Default)]
 pub(super) struct Places {
     /// Those that have not said HELLO, oldest first.
-    nobodies: Mutex<VecDeque<(u64, TcpStream)>>,
+    nobodies: Mutex<VecDeque<Nobody>>,
     /// As many threads there are of them, those that gave way and are not gone yet among them.
     present: AtomicUsize,
     /// Those that have.
@@ -29,18 +33,21 @@ pub(super) struct Places {
     idle: Mutex<VecDeque<(u64, Arc<AtomicBool>)>>,
 }
 
+/// Somebody who has not said HELLO.
+struct Nobody {
+    token: u64,
+    stream: TcpStream,
+    since: Instant,
+}
+
 impl Places {
-    /// Lets a nobody in; the oldest gives way if need be, which `displaced` is told.
+    /// Lets a nobody in; the oldest gives way if need be, and if it has had its time, which is waited for. `displaced` is told.
     pub(super) fn enter(self: &Arc<Self>, token: u64, stream: TcpStream, stop: &Stop, displaced: impl Fn()) -> Place {
-        let mut nobodies = self.lock();
-        while nobodies.len() >= HANDSHAKES_MAX
-            && let Some((_, oldest)) = nobodies.pop_front()
-        {
-            oldest.hang_up();
-            displaced();
+        while !self.has_room(&displaced) && !stop.is_set() {
+            std::thread::sleep(Duration::from_millis(1));
         }
-        nobodies.push_back((token, stream));
-        drop(nobodies);
+        let since = Instant::now();
+        self.lock().push_back(Nobody { token, stream, since });
         // Connections must not come faster than the threads of those that gave way end.
         let mut waited = Duration::ZERO;
         while self.present.load(Ordering::SeqCst) >= 2 * HANDSHAKES_MAX && waited < GONE_WITHIN && !stop.is_set() {
@@ -52,6 +59,24 @@ impl Places {
             places: Arc::clone(self),
             token,
         }
+    }
+
+    /// Whether one more may come in, perhaps because the oldest gave way.
+    fn has_room(&self, displaced: &impl Fn()) -> bool {
+        let mut nobodies = self.lock();
+        let is_full = nobodies.len() >= HANDSHAKES_MAX;
+        let had_time = nobodies
+            .front()
+            .is_some_and(|oldest| oldest.since.elapsed() >= SPEAKS_WITHIN);
+        if is_full
+            && had_time
+            && let Some(oldest) = nobodies.pop_front()
+        {
+            oldest.stream.hang_up();
+            displaced();
+            return true;
+        }
+        !is_full
     }
 
     /// A place for a sender, if there is one, or an original sender that is silent gives its own, which `displaced` is told.
@@ -86,7 +111,7 @@ impl Places {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<(u64, TcpStream)>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Nobody>> {
         self.nobodies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -99,7 +124,7 @@ pub(super) struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.places.lock().retain(|(token, _)| *token != self.token);
+        self.places.lock().retain(|nobody| nobody.token != self.token);
         self.places.present.fetch_sub(1, Ordering::SeqCst);
     }
 }

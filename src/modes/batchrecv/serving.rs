@@ -1,9 +1,8 @@
 //! What is served over a connection, frame by frame: HELLO is answered by WELCOME, and then what comes is judged and stored.
 //!
-//! It reads from whoever has the frames and answers through the connection's [`AckBox`]; sockets and threads are [`super::connection`]'s affair.
+//! It reads from whoever has the frames ([`Frames`]), into memory that is lent for each ([`Memory`]), and answers through the connection's [`AckBox`]; sockets and threads are [`super::connection`]'s affair.
 
 use crate::formats::body::{Attach, End, Gap};
-use crate::formats::codec::Decompressor;
 use crate::formats::frame::{self, Codec, FrameHeader, Kind};
 use crate::formats::pieces::BodyError;
 use crate::formats::table::ApplyError;
@@ -12,13 +11,28 @@ use crate::ids::StreamId;
 use crate::modes::batchrecv::acks::AckBox;
 use crate::modes::batchrecv::connection::ConnectionError;
 use crate::modes::batchrecv::group::GroupStore;
+use crate::modes::batchrecv::memory::Memory;
 use crate::modes::supervise::provoke;
 use crate::os::net::{self, Line, NetError};
 use crate::seglog::batch::FrameBatch;
 use crate::stages::receive::{self, RecordsError};
 use std::collections::HashSet;
-use std::io;
 use std::sync::Arc;
+
+/// Where the frames of a connection come from.
+pub trait Frames {
+    /// The header of the next frame.
+    ///
+    /// # Errors
+    /// When none comes.
+    fn header(&mut self) -> Result<FrameHeader, NetError>;
+
+    /// The body that belongs to `header`, which came last, appended to `body`.
+    ///
+    /// # Errors
+    /// When it does not come, or is not the header's.
+    fn body(&mut self, header: &FrameHeader, body: &mut Vec<u8>) -> Result<(), NetError>;
+}
 
 /// A sender that was welcomed.
 pub struct Serving {
@@ -27,8 +41,7 @@ pub struct Serving {
     acks: Arc<AckBox>,
     /// Streams that WELCOME named: their ATTACH is not answered.
     welcomed: HashSet<StreamId>,
-    decompressor: Decompressor,
-    batch: FrameBatch,
+    memory: Arc<Memory>,
 }
 
 /// A sender that is served, and WELCOME to be sent to it; or what to answer instead.
@@ -38,28 +51,24 @@ impl Serving {
     /// Begins to serve who says `hello`, over the connection that is called `token` here and that `line` hangs up.
     ///
     /// # Errors
-    /// When there is no memory to decompress with.
+    /// What to answer instead.
     pub fn begin(
         group: Arc<GroupStore>,
+        memory: Arc<Memory>,
         hello: &Hello,
         token: u64,
         acks: &Arc<AckBox>,
         line: Box<dyn Line>,
-    ) -> io::Result<Begun> {
-        let decompressor = Decompressor::new()?;
-        let held = match group.welcome(hello, token, acks, line) {
-            Ok(held) => held,
-            Err(refuse) => return Ok(Err(refuse)),
-        };
+    ) -> Begun {
+        let held = group.welcome(hello, token, acks, line)?;
         let serving = Self {
             token,
             group,
             acks: Arc::clone(acks),
             welcomed: held.iter().map(|held| held.stream).collect(),
-            decompressor,
-            batch: FrameBatch::default(),
+            memory,
         };
-        Ok(Ok((serving, welcome(&held))))
+        Ok((serving, welcome(&held)))
     }
 
     /// The connection is over.
@@ -68,24 +77,28 @@ impl Serving {
         self.acks.close();
     }
 
-    /// Takes in one frame, which `read` appends the body of to what it is given.
+    /// Takes in one frame.
     ///
     /// # Errors
-    /// As `read`; and when the frame is none that may come here, or cannot be stored: that ends the connection.
-    pub fn step(
-        &mut self,
-        read: impl FnOnce(&mut Vec<u8>) -> Result<FrameHeader, NetError>,
-    ) -> Result<(), ConnectionError> {
-        self.batch.clear();
-        let at = self.batch.begin();
-        let header = read(self.batch.body_mut())?;
-        self.batch.finish(at, header);
-        provoke::here();
+    /// As `frames`; and when the frame is none that may come here, or cannot be stored: that ends the connection.
+    pub fn step(&mut self, frames: &mut dyn Frames) -> Result<(), ConnectionError> {
+        let header = frames.header()?;
+        let memory = Arc::clone(&self.memory);
+        memory.with_room(header.body_len as usize, |batch| {
+            let at = batch.begin();
+            frames.body(&header, batch.body_mut())?;
+            batch.finish(at, header);
+            provoke::here();
+            self.take_in(&header, batch)
+        })
+    }
+
+    fn take_in(&mut self, header: &FrameHeader, batch: &mut FrameBatch) -> Result<(), ConnectionError> {
         match header.kind {
-            Kind::Data | Kind::Gap | Kind::End => self.store(&header),
-            Kind::Attach => self.attach(&header),
+            Kind::Data | Kind::Gap | Kind::End => self.store(header, batch),
+            Kind::Attach => self.attach(header, body_of(batch)),
             Kind::Forget => {
-                let streams = wire::decode_forget(self.body()).map_err(|source| bad_body(header.kind, source))?;
+                let streams = wire::decode_forget(body_of(batch)).map_err(|source| bad_body(header.kind, source))?;
                 Ok(self.group.forget(self.token, &streams)?)
             }
             Kind::Ping => {
@@ -96,21 +109,11 @@ impl Serving {
         }
     }
 
-    fn body(&self) -> &[u8] {
-        self.batch
-            .frames()
-            .first()
-            .map_or(&[], |frame| self.batch.body_of(frame))
-    }
-
-    fn attach(&mut self, header: &FrameHeader) -> Result<(), ConnectionError> {
-        let body = self
-            .batch
-            .frames()
-            .first()
-            .map_or(&[][..], |frame| self.batch.body_of(frame));
-        let raw = self.decompressor.raw(header, body)?;
-        let attach = Attach::decode(raw).map_err(|source| bad_body(header.kind, source))?;
+    fn attach(&mut self, header: &FrameHeader, body: &[u8]) -> Result<(), ConnectionError> {
+        let attach = self.memory.with_decompressor(|decompressor| {
+            let raw = decompressor.raw(header, body)?;
+            Attach::decode(raw).map_err(|source| bad_body(header.kind, source))
+        })?;
         let position = self.group.attach(self.token, header, &attach)?;
         if self.welcomed.insert(header.stream) {
             self.acks.has(header.stream, position);
@@ -119,46 +122,50 @@ impl Serving {
     }
 
     /// Judges the frame outside of the group's lock, as far as that can be done, and stores it.
-    fn store(&mut self, header: &FrameHeader) -> Result<(), ConnectionError> {
-        let body = self
-            .batch
-            .frames()
-            .first()
-            .map_or(&[][..], |frame| self.batch.body_of(frame));
+    fn store(&self, header: &FrameHeader, batch: &mut FrameBatch) -> Result<(), ConnectionError> {
         let stream = header.stream;
-        let raw = self.decompressor.raw(header, body)?;
-        match header.kind {
-            Kind::Data => {
-                receive::check_records(raw, 0).map_err(|source| ConnectionError::Records { stream, source })?;
-            }
-            Kind::Gap => drop(Gap::decode(raw).map_err(|source| bad_body(header.kind, source))?),
-            _ => drop(End::decode(raw).map_err(|source| bad_body(header.kind, source))?),
-        }
+        let body = body_of(batch);
+        self.memory
+            .with_decompressor(|decompressor| check(header, decompressor.raw(header, body)?))?;
         let mut unfit = None;
-        let decompressor = &mut self.decompressor;
-        let stored = self
-            .group
-            .store(self.token, header, &mut self.batch, &mut |batch, position| {
-                let body = batch.frames().first().map_or(&[][..], |frame| batch.body_of(frame));
-                let rest = decompressor
-                    .raw(header, body)
-                    .map_err(ConnectionError::from)
-                    .and_then(|raw| {
-                        rest_of(header, raw, position).map_err(|source| ConnectionError::Records { stream, source })
-                    });
-                rest.map_err(|error| {
-                    unfit = Some(error);
-                    ApplyError::Position {
-                        stream,
-                        expected: position,
-                        found: header.start,
-                    }
-                })
+        let memory = &self.memory;
+        let stored = self.group.store(self.token, header, batch, &mut |batch, position| {
+            let rest = memory.with_decompressor(|decompressor| {
+                let raw = decompressor.raw(header, body_of(batch))?;
+                rest_of(header, raw, position).map_err(|source| ConnectionError::Records { stream, source })
             });
+            rest.map_err(|error| {
+                unfit = Some(error);
+                ApplyError::Position {
+                    stream,
+                    expected: position,
+                    found: header.start,
+                }
+            })
+        });
         match unfit {
             Some(error) => Err(error),
             None => Ok(stored?),
         }
+    }
+}
+
+/// The stored body of the one frame in `batch`.
+fn body_of(batch: &FrameBatch) -> &[u8] {
+    batch.frames().first().map_or(&[], |frame| batch.body_of(frame))
+}
+
+/// Checks the raw body of a frame that takes positions.
+fn check(header: &FrameHeader, raw: &[u8]) -> Result<(), ConnectionError> {
+    let stream = header.stream;
+    match header.kind {
+        Kind::Data => receive::check_records(raw, 0).map_err(|source| ConnectionError::Records { stream, source }),
+        Kind::Gap => Gap::decode(raw)
+            .map(drop)
+            .map_err(|source| bad_body(header.kind, source)),
+        _ => End::decode(raw)
+            .map(drop)
+            .map_err(|source| bad_body(header.kind, source)),
     }
 }
 

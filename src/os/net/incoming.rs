@@ -6,10 +6,12 @@ use std::io::Read;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-/// Bytes taken from the kernel at once, and for what a body grows ahead of what has come of it.
+/// What a body grows by ahead of what has come of it.
 pub(super) const READ_BYTES: usize = 256 * 1024;
+/// Bytes of short frames that are taken from the kernel at once. There is such a buffer for each connection, so it is small; long bodies pass it by.
+const BUFFER_BYTES: usize = 16 * 1024;
 /// The same of a peer that has not said who it is.
-pub(super) const READ_BYTES_FIRST: usize = 4 * 1024;
+pub(super) const BUFFER_BYTES_FIRST: usize = 4 * 1024;
 
 /// The receiving end of a prepared socket, whose reads look up now and then.
 pub struct Incoming {
@@ -25,7 +27,7 @@ impl Incoming {
     pub fn new(stream: TcpStream) -> Self {
         Self {
             stream,
-            buffer: vec![0; READ_BYTES_FIRST],
+            buffer: vec![0; BUFFER_BYTES_FIRST],
             from: 0,
             to: 0,
         }
@@ -33,8 +35,8 @@ impl Incoming {
 
     /// Takes more from the kernel at once from now on.
     pub fn grow(&mut self) {
-        if self.buffer.len() < READ_BYTES {
-            self.buffer.resize(READ_BYTES, 0);
+        if self.buffer.len() < BUFFER_BYTES {
+            self.buffer.resize(BUFFER_BYTES, 0);
         }
     }
 
@@ -83,7 +85,7 @@ impl Incoming {
             }
             wait.check()?;
             // A long rest goes straight to its place, a short one through the buffer.
-            let straight = out.len() >= READ_BYTES;
+            let straight = out.len() >= self.buffer.len();
             let read = if straight {
                 self.stream.read(out)
             } else {

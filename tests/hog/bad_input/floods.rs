@@ -92,7 +92,7 @@ fn a_thousand_peers_that_say_nothing_keep_no_sender_out_and_take_little_memory()
     drop((peers, more));
     let recorded = recorded(&scene, receiver);
     let displaced = recorded.iter().find(|(what, _)| what.contains("gave way"));
-    assert!(displaced.is_some_and(|(_, times)| *times > 800), "{recorded:?}");
+    assert!(displaced.is_some_and(|(_, times)| *times > 700), "{recorded:?}");
 }
 
 #[test]

@@ -1,0 +1,141 @@
+//! Many senders at one receiver, and what it syncs with.
+
+use crate::roles::Process;
+use crate::scene::{GROUP, Scene, wait_until};
+use hog::formats::body::{Attach, End};
+use hog::formats::definitions::Definitions;
+use hog::formats::frame::{FrameHeader, Kind};
+use hog::formats::wire::{self, Hello};
+use hog::ids::{OwnerId, StreamId};
+use hog::os::net::{self, FrameReader, Patience};
+use std::ffi::OsStr;
+use std::net::TcpStream;
+use std::path::Path;
+
+/// What a receiver takes by itself, as it is built for tests.
+const OWN_KIB: u64 = 60 << 10;
+
+/// A sender that was welcomed.
+struct Sender {
+    socket: TcpStream,
+    reader: FrameReader,
+    stream: StreamId,
+}
+
+impl Sender {
+    fn connect(address: &str) -> Self {
+        let socket = net::connect(address).unwrap();
+        net::prepare(&socket).unwrap();
+        let mut sender = Self {
+            reader: FrameReader::new(socket.try_clone().unwrap()),
+            socket,
+            stream: StreamId::random(),
+        };
+        let id = OwnerId::random();
+        let hello = Hello {
+            sender: id,
+            epoch: 1,
+            start_id: 1,
+            count: 1,
+            group: GROUP.to_owned(),
+        };
+        sender.say(FrameHeader::plain, Kind::Hello, &hello.encode());
+        sender.hear(Kind::Welcome);
+        let attach = Attach {
+            producer: "peer".to_owned(),
+            created: 1,
+            boot: uuid::Uuid::nil(),
+            sender: id,
+            definitions: Definitions::default(),
+        };
+        let stream = sender.stream;
+        let at_start = |kind, body: &[u8]| FrameHeader::plain(kind, body).of_stream(stream, 0, 0);
+        sender.say(at_start, Kind::Attach, &attach.encode());
+        sender.hear(Kind::Has);
+        sender
+    }
+
+    fn say(&self, header: impl Fn(Kind, &[u8]) -> FrameHeader, kind: Kind, body: &[u8]) {
+        net::send_frame(&self.socket, &header(kind, body), body).unwrap();
+    }
+
+    fn hear(&mut self, kind: Kind) -> Vec<u8> {
+        let mut body = Vec::new();
+        let header = self.reader.read(&mut body, Patience::of_shipping(), &|| false).unwrap();
+        assert_eq!(header.kind, kind, "{}", String::from_utf8_lossy(&body));
+        body
+    }
+
+    /// Ships END, which takes 8 positions, and waits until they are acknowledged.
+    fn ship(&mut self) {
+        let stream = self.stream;
+        let of_eight = |kind, body: &[u8]| FrameHeader::plain(kind, body).of_stream(stream, 0, 8);
+        self.say(of_eight, Kind::End, &End::default().encode());
+        while !wire::decode_ack(&self.hear(Kind::Ack)).unwrap().contains(&(stream, 8)) {}
+    }
+}
+
+#[test]
+fn three_hundred_senders_are_served_at_once_and_take_little_memory() {
+    hog::os::process::raise_open_files();
+    let scene = Scene::new();
+    let mut receiver = scene.receiver("recv");
+    let mut senders: Vec<Sender> = (0..300).map(|_| Sender::connect(&receiver.address)).collect();
+    senders.iter_mut().for_each(Sender::ship);
+    let peak = receiver.process().peak_kib();
+    eprintln!("300 senders: at most {peak} KiB");
+    assert!(peak < OWN_KIB + 300 * 150, "{peak} KiB");
+    let (streams, _) = scene.verify(&receiver.archive);
+    assert_eq!(streams.len(), 300);
+}
+
+/// Starts a receiver that is to sync through io_uring, as an argument of the command `under`. `None` where that cannot be run.
+fn receiver_with_rings(scene: &Scene, name: &str, under: &[&OsStr]) -> Option<(Process, String)> {
+    let (archive, store) = (scene.path(name).join("archive"), scene.path(name).join("store"));
+    let mut arguments = ["batchrecv", "--sync-with", "io-uring", "--listen", "127.0.0.1:0", "-d"]
+        .map(OsStr::new)
+        .to_vec();
+    arguments.extend([archive.as_os_str(), OsStr::new("-m"), store.as_os_str()]);
+    let mut process = scene.start_under(under, name, &arguments);
+    wait_until("the receiver says where it listens, or ended", || {
+        process.first_line().is_some() || !process.is_running()
+    });
+    let address = process.first_line()?;
+    Some((process, address))
+}
+
+fn synced_by(scene: &Scene, store: &Path) -> String {
+    let arguments = ["status", "--format", "json", "-m"].map(OsStr::new);
+    let output = scene.run("status", &[&arguments[..], &[store.as_os_str()]].concat()).output;
+    let status: serde_json::Value = serde_json::from_slice(&output).unwrap();
+    status["sessions"][0]["synced_by"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_receiver_syncs_through_io_uring_where_it_is_asked_to_and_by_threads_where_the_kernel_refuses() {
+    let scene = Scene::new();
+    let (_receiver, address) = receiver_with_rings(&scene, "rings", &[]).unwrap();
+    Sender::connect(&address).ship();
+    let words = synced_by(&scene, &scene.path("rings").join("store"));
+    if words != "io_uring" {
+        eprintln!("not all of it: {words}");
+        assert!(words.starts_with("threads, as the kernel refuses"), "{words}");
+    }
+    let log = scene.path("calls");
+    let inject = "inject=io_uring_setup:error=EPERM";
+    let mut under = ["strace", "-f", "-e", "trace=io_uring_setup", "-e", inject, "-o"]
+        .map(OsStr::new)
+        .to_vec();
+    under.push(log.as_os_str());
+    if std::process::Command::new("strace").arg("-V").output().is_err() {
+        eprintln!("skipped: strace is not installed");
+        return;
+    }
+    let Some((_receiver, address)) = receiver_with_rings(&scene, "refused", &under) else {
+        eprintln!("skipped: strace may not trace here");
+        return;
+    };
+    Sender::connect(&address).ship();
+    let words = synced_by(&scene, &scene.path("refused").join("store"));
+    assert!(words.starts_with("threads, as the kernel refuses"), "{words}");
+}
