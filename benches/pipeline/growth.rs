@@ -1,6 +1,7 @@
 //! How cost grows: series of points, each measured once in a run, and drawn as one plot. A new plot has its points in a file of its own,
 //! and its entry here.
 
+use super::senders;
 use super::{Outcome, Run, backlog, record};
 use serde_json::{Value, json};
 
@@ -51,6 +52,16 @@ pub(crate) fn growths() -> Vec<Growth> {
             },
             measure: record::over_record_size,
         },
+        senders::growth(
+            "senders",
+            "One receiver, as many bytes from more and more senders",
+            "MB/s",
+        ),
+        senders::growth(
+            "senders_memory",
+            "Memory of a receiver over the number of its senders",
+            "peak MiB",
+        ),
     ]
 }
 

@@ -7,6 +7,7 @@
 //! A row that cannot be measured, or finds that what arrived is not what was logged, says so and fails the run at its end; the others are
 //! measured. A target that is missed fails nothing: the table says it. Nothing is left behind but what was asked for.
 
+mod acknowledged;
 mod archive;
 mod backlog;
 mod drain;
@@ -23,6 +24,7 @@ mod record;
 mod roles;
 mod rows;
 mod scene;
+mod senders;
 mod sessions;
 mod shipment;
 mod stored;

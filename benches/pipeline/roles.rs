@@ -26,7 +26,12 @@ impl Role {
         Self::sender_with(hog(&[]), scene, &["--to", address])
     }
 
-    /// The same, of that `program`, with these arguments beside.
+    /// One that keeps nothing back to ship more at once.
+    pub(crate) fn prompt_sender(scene: &Scene, address: &str) -> Outcome<Self> {
+        Self::sender_with(hog(&[]), scene, &["--to", address, "--batch-time", "0s"])
+    }
+
+    /// The same as [`Self::sender`], of that `program`, with these arguments beside.
     pub(crate) fn sender_with(program: Command, scene: &Scene, arguments: &[&str]) -> Outcome<Self> {
         let (spool, store) = (scene.path("spool"), scene.path("send"));
         let places = [

@@ -4,6 +4,7 @@ use super::record::Stamp;
 use super::stored::Stored;
 use super::table::Row;
 use super::target::Target::{AtLeast, AtMost, Machine, RatioAtLeast, RatioAtMost, Watched};
+use super::{acknowledged, senders};
 use super::{backlog, drain, latency, limits, neighbours, newcomer, record, sessions, shipment};
 
 pub(crate) fn rows() -> Vec<Row> {
@@ -11,6 +12,7 @@ pub(crate) fn rows() -> Vec<Row> {
     rows.extend(pipeline());
     rows.extend(restarts());
     rows.extend(reading());
+    rows.extend([acknowledged::row(), senders::row()]);
     rows.extend(machine());
     rows
 }

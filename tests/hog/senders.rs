@@ -106,7 +106,9 @@ fn receiver_with_rings(scene: &Scene, name: &str, under: &[&OsStr]) -> Option<(P
 
 fn synced_by(scene: &Scene, store: &Path) -> String {
     let arguments = ["status", "--format", "json", "-m"].map(OsStr::new);
-    let output = scene.run("status", &[&arguments[..], &[store.as_os_str()]].concat()).output;
+    let output = scene
+        .run("status", &[&arguments[..], &[store.as_os_str()]].concat())
+        .output;
     let status: serde_json::Value = serde_json::from_slice(&output).unwrap();
     status["sessions"][0]["synced_by"].as_str().unwrap().to_owned()
 }
