@@ -125,7 +125,8 @@ fn a_receiver_syncs_through_io_uring_where_it_is_asked_to_and_by_threads_where_t
     }
     let log = scene.path("calls");
     let inject = "inject=io_uring_setup:error=EPERM";
-    let mut under = ["strace", "-f", "-e", "trace=io_uring_setup", "-e", inject, "-o"]
+    // With -D the receiver is this process's child, and ends with its test.
+    let mut under = ["strace", "-D", "-f", "-e", "trace=io_uring_setup", "-e", inject, "-o"]
         .map(OsStr::new)
         .to_vec();
     under.push(log.as_os_str());
