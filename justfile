@@ -59,6 +59,10 @@ bench *ARGUMENTS:
     cp "${CARGO_TARGET_DIR:-target}/release/hog" "${CARGO_TARGET_DIR:-target}/release/hog-with-mutants"
     HOG_WITH_MUTANTS="${CARGO_TARGET_DIR:-target}/release/hog-with-mutants" cargo bench --bench pipeline -- --json benches/runs --plots docs/performance --page docs/PERFORMANCE.md "$@"
 
+# Measures single steps of rings and formats: [FILTER]
+micro *ARGUMENTS:
+    cargo bench --bench micro -- "$@"
+
 # Ships a file (made up if none is named) with kills on the way
 demo *FILE:
     cargo run --release -- demo "$@"
