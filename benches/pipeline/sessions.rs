@@ -101,8 +101,8 @@ fn make_past(scene: &Scene, sender: OwnerId) -> Outcome<()> {
          INSERT INTO sender_states (session, destination, status, time) SELECT n, n, 'started', n FROM past;
          INSERT INTO sender_states (session, destination, status, time) SELECT n, n, 'closed', n FROM past;
          INSERT INTO regions (id, ring, group_name, name, path, boot, created, capacity, first_session, first_seen, state, position, closed)
-         SELECT n, p.ring, r.group_name, p.ring, r.path, r.boot, r.created, r.capacity, n, n, 'ended', 1 << 20, n
-           FROM past p, regions r WHERE r.id = 1;
+         SELECT n, ring, '{GROUP}', ring, ring, s.boot, n, 1 << 20, n, n, 'ended', 1 << 20, n
+           FROM past, sessions s WHERE s.id = 1;
          INSERT INTO reader_registrations (session, region, time) SELECT n, n, n FROM past;
          INSERT INTO reader_states (session, region, status, time) SELECT n, n, 'started', n FROM past;
          INSERT INTO reader_states (session, region, status, time) SELECT n, n, 'closed', n FROM past;
