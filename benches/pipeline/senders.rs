@@ -258,6 +258,8 @@ fn expect(reader: &mut FrameReader, kind: Kind) -> Outcome<()> {
     let header = reader.read(&mut body, PATIENCE, &|| false)?;
     if header.kind == kind {
         Ok(())
+    } else if header.kind == Kind::Ack {
+        expect(reader, kind) // of what was synced before the answer was on its way
     } else {
         Err(format!(
             "expected {kind:?}, found {:?}: {}",

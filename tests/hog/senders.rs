@@ -59,11 +59,16 @@ impl Sender {
         net::send_frame(&self.socket, &header(kind, body), body).unwrap();
     }
 
+    /// The next frame, of this kind; acknowledgements may come before it, of what was synced meanwhile.
     fn hear(&mut self, kind: Kind) -> Vec<u8> {
-        let mut body = Vec::new();
-        let header = self.reader.read(&mut body, Patience::of_shipping(), &|| false).unwrap();
-        assert_eq!(header.kind, kind, "{}", String::from_utf8_lossy(&body));
-        body
+        loop {
+            let mut body = Vec::new();
+            let header = self.reader.read(&mut body, Patience::of_shipping(), &|| false).unwrap();
+            if header.kind == kind {
+                return body;
+            }
+            assert_eq!(header.kind, Kind::Ack, "{}", String::from_utf8_lossy(&body));
+        }
     }
 
     /// Ships END, which takes 8 positions, and waits until they are acknowledged.
