@@ -203,6 +203,19 @@ impl Decompressor {
             Err(CodecError::Length { expected, found })
         }
     }
+
+    /// The same, to keep: in `memory`, or in `body` if that is raw already.
+    ///
+    /// # Errors
+    /// As of [`Decompressor::raw`].
+    pub fn owned(&mut self, header: &FrameHeader, body: Vec<u8>, memory: Vec<u8>) -> Result<Vec<u8>, CodecError> {
+        if header.codec == Codec::None {
+            return Ok(body);
+        }
+        self.raw = memory;
+        self.raw(header, &body)?;
+        Ok(std::mem::take(&mut self.raw))
+    }
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@
 //! Nothing is allocated for a record, and its payload is not copied, unless it comes in fragments. Nothing is locked or
 //! changed, so logs may be read while their owners write.
 
+mod ahead;
 mod complaints;
 mod fault;
 mod follow;

@@ -1,7 +1,8 @@
 //! Goes through segments, frame by frame.
 
-use crate::formats::codec::Decompressor;
+use crate::formats::codec::{CodecError, Decompressor};
 use crate::formats::table::Table;
+use crate::modes::archive_reader::ahead::{Ahead, Apart};
 use crate::modes::archive_reader::fault::Touched;
 use crate::modes::archive_reader::head::Segment;
 use crate::modes::archive_reader::progress::Progress;
@@ -52,6 +53,8 @@ pub(super) struct OpenSegment {
 /// A walk through segments in their order.
 pub(super) struct Reading<'v, V> {
     decompressor: Decompressor,
+    /// Frames of the segment that is read, in front of where the reader stands.
+    ahead: Ahead,
     /// The stored body of the frame that is looked at.
     body: Vec<u8>,
     streams: Streams<'v, V>,
@@ -67,6 +70,7 @@ impl<'v, V: Visitor> Reading<'v, V> {
         let decompressor = Decompressor::new().map_err(ReadError::Decompressor)?;
         Ok(Self {
             decompressor,
+            ahead: Ahead::default(),
             body: Vec::new(),
             streams,
             summary: Summary::default(),
@@ -182,20 +186,30 @@ impl<'v, V: Visitor> Reading<'v, V> {
     fn frames(&mut self, reader: &mut SegmentReader, segment: &mut Segment) -> Result<Option<Ending>, ReadError> {
         loop {
             if self.stop.is_set() {
+                self.ahead.forget();
                 return Ok(None);
             }
             let mut next = reader.next_frame();
+            // Frames are taken in their order, whichever way they go; and what is not wanted now will not be wanted then.
+            if let Ok(Next::Frame(found)) = next
+                && self.streams.wants(&found.header) == Wanted::Body
+                && self.ahead.is_worth(&found.header)
+            {
+                let mut body = self.ahead.memory();
+                if let Ok(true) = reader.read_body(&found, &mut body) {
+                    self.ahead.put(found, body);
+                    if self.ahead.is_full() {
+                        self.take_next(segment)?;
+                    }
+                    continue;
+                }
+            }
+            while self.take_next(segment)? {}
             if let Ok(Next::Frame(found)) = next {
                 match self.streams.wants(&found.header) {
                     Wanted::Body => {}
-                    Wanted::Positions => {
-                        self.count(&found);
-                        segment.offset = found.offset;
-                        self.streams.take(segment, &found.header, None)?;
-                        continue;
-                    }
-                    Wanted::Nothing => {
-                        self.count(&found);
+                    wanted => {
+                        self.take_without_body(segment, &found, wanted)?;
                         continue;
                     }
                 }
@@ -237,6 +251,43 @@ impl<'v, V: Visitor> Reading<'v, V> {
         }
     }
 
+    /// Takes the first of the frames that are taken apart ahead, if there is one.
+    fn take_next(&mut self, segment: &mut Segment) -> io::Result<bool> {
+        let Some(Apart { found, raw }) = self.ahead.next() else {
+            return Ok(false);
+        };
+        let wanted = self.streams.wants(&found.header);
+        if wanted != Wanted::Body {
+            // Those before it have brought it already.
+            self.take_without_body(segment, &found, wanted)?;
+            return Ok(true);
+        }
+        self.count(&found);
+        segment.offset = found.offset;
+        match raw {
+            Ok(raw) => {
+                self.streams.take(segment, &found.header, Some(&raw))?;
+                self.ahead.reuse(raw);
+            }
+            Err(error) => self.not_apart(segment, error)?,
+        }
+        Ok(true)
+    }
+
+    fn not_apart(&mut self, segment: &mut Segment, error: CodecError) -> io::Result<()> {
+        segment.lost_frames();
+        self.streams.frame_fault(segment, error.into())
+    }
+
+    fn take_without_body(&mut self, segment: &mut Segment, found: &FoundFrame, wanted: Wanted) -> io::Result<()> {
+        self.count(found);
+        if wanted == Wanted::Positions {
+            segment.offset = found.offset;
+            self.streams.take(segment, &found.header, None)?;
+        }
+        Ok(())
+    }
+
     fn count(&mut self, found: &FoundFrame) {
         self.summary.frames += 1;
         self.summary.bytes += found.header.frame_len();
@@ -248,10 +299,7 @@ impl<'v, V: Visitor> Reading<'v, V> {
         segment.offset = found.offset;
         match self.decompressor.raw(&found.header, &self.body) {
             Ok(raw) => self.streams.take(segment, &found.header, Some(raw)),
-            Err(error) => {
-                segment.lost_frames();
-                self.streams.frame_fault(segment, error.into())
-            }
+            Err(error) => self.not_apart(segment, error),
         }
     }
 }
