@@ -1,14 +1,16 @@
 //! Drain: what the sender takes to bring a full ring into its spool, against writing as many bytes from memory to a file of the same file
 //! system, 1 MiB at a time, as the spool is written.
 //!
-//! The ring is filled before the sender starts, and its destination is not there, so that it does nothing but drain. The time begins
-//! with the first bytes that are seen to be taken, and these do not count.
+//! The sender's destination is not there, so that it does nothing but drain. It has drained the ring once before, as in all of a ring's life but the first
+//! moments, and stands still while it is filled again. The time begins with the first bytes that are seen to be taken then, and these do not count.
+//!
+//! The limit's bytes are those of the ring, and lie in memory that nobody has touched since they were put there: neither finds them in a cache.
 
 use super::Outcome;
 use super::roles::Role;
 use super::scene::{GROUP, Scene};
 use super::table::Sample;
-use hog_ring::{GroupOptions, RingReader, Statement, statement};
+use hog_ring::{GroupOptions, RingReader, Statement, Writer, statement};
 use std::fs::File;
 use std::io::IoSlice;
 use std::time::{Duration, Instant};
@@ -17,7 +19,7 @@ static LINE: Statement<(&str, u64)> = statement!("line", "$text $number", text, 
 
 /// Capacity of the ring, and how much is logged to it.
 const RING_BYTES: u64 = 256 << 20;
-const FILLED_BYTES: u64 = 224 << 20;
+const FILLED_BYTES: u64 = RING_BYTES - (1 << 20);
 /// How often the ring is looked at.
 const LOOK: Duration = Duration::from_micros(100);
 /// The longest that the sender may take.
@@ -36,53 +38,61 @@ pub(crate) fn measure() -> Outcome<Sample> {
     let mut writer = group.writer()?;
     let text = "a line of a log, about as long as lines of logs are: request served, from 10.0.17.4, in 1703 us";
     let mut number = 0;
-    while writer.tail() < FILLED_BYTES {
-        writer.log(&LINE, (text, number))?;
-        number += 1;
-    }
+    let mut fill = |writer: &mut Writer| -> Outcome<()> {
+        let full = writer.tail() + FILLED_BYTES;
+        while writer.tail() < full {
+            writer.log(&LINE, (text, number))?;
+            number += 1;
+        }
+        Ok(())
+    };
+    fill(&mut writer)?;
     let reader = RingReader::open(&scene.ring()?)?;
+    let mut sender = Role::sender(&scene, "127.0.0.1:9")?;
+    wait_past(&mut sender, &reader, writer.tail() - 1)?;
+    sender.pause(true)?;
+    let from = reader.head();
+    fill(&mut writer)?;
+    let mut memory = vec![0; usize::try_from(writer.tail() - from)?];
+    reader.copy(from, &mut memory)?;
     scene.settle()?;
-    let (bytes, draining) = drain(&scene, &reader, writer.tail())?;
+    sender.pause(false)?;
+    let (first, began) = wait_past(&mut sender, &reader, from)?;
+    let (last, ended) = wait_past(&mut sender, &reader, writer.tail() - 1)?;
+    drop(sender);
     scene.settle()?;
-    let writing = write(&scene, bytes)?;
-    let rate = |time: Duration| bytes as f64 / 1e6 / time.as_secs_f64();
+    let writing = write(&scene, &memory)?;
+    let rate = |bytes: u64, time: Duration| bytes as f64 / 1e6 / time.as_secs_f64();
     Ok(Sample {
-        hog: rate(draining),
-        limit: Some(rate(writing)),
+        hog: rate(last - first, ended - began),
+        limit: Some(rate(memory.len() as u64, writing)),
         besides: Vec::new(),
     })
 }
 
-/// How many bytes were seen to be drained, and in which time.
-fn drain(scene: &Scene, reader: &RingReader, tail: u64) -> Outcome<(u64, Duration)> {
-    let mut sender = Role::sender(scene, "127.0.0.1:9")?;
+/// Waits until the ring is drained beyond `position`; says how far it was when that was seen.
+fn wait_past(sender: &mut Role, reader: &RingReader, position: u64) -> Outcome<(u64, Instant)> {
     let gives_up = Instant::now() + PATIENCE;
-    let mut wait_past = |position: u64| -> Outcome<(u64, Instant)> {
-        loop {
-            let head = reader.head();
-            if head > position {
-                return Ok((head, Instant::now()));
-            }
-            if sender.is_done()? || Instant::now() > gives_up {
-                return Err("the sender came to a halt".into());
-            }
-            std::thread::sleep(LOOK);
+    loop {
+        let head = reader.head();
+        if head > position {
+            return Ok((head, Instant::now()));
         }
-    };
-    let (first, began) = wait_past(0)?;
-    let (last, ended) = wait_past(tail - 1)?;
-    Ok((last - first, ended - began))
+        if sender.is_done()? || Instant::now() > gives_up {
+            return Err("the sender came to a halt".into());
+        }
+        std::thread::sleep(LOOK);
+    }
 }
 
-/// Writes `bytes` bytes that lie in memory.
-fn write(scene: &Scene, bytes: u64) -> Outcome<Duration> {
-    let memory = vec![0x55_u8; WRITE_BYTES];
+/// Writes `memory` to a file.
+fn write(scene: &Scene, memory: &[u8]) -> Outcome<Duration> {
     let file = File::create(scene.path("written"))?;
     let began = Instant::now();
     let mut offset = 0;
-    while offset < bytes {
-        let piece = usize::try_from(bytes - offset)?.min(WRITE_BYTES);
-        offset += rustix::io::pwritev(&file, &[IoSlice::new(&memory[..piece])], offset)? as u64;
+    while offset < memory.len() {
+        let piece = &memory[offset..memory.len().min(offset + WRITE_BYTES)];
+        offset += rustix::io::pwritev(&file, &[IoSlice::new(piece)], offset as u64)?;
     }
     Ok(began.elapsed())
 }

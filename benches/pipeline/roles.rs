@@ -2,6 +2,7 @@
 
 use super::Outcome;
 use super::scene::{GROUP, Scene};
+use rustix::process::{Pid, Signal};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -117,6 +118,12 @@ impl Role {
         };
         let nanoseconds: f64 = threads.into_iter().flatten().flatten().filter_map(of_one).sum();
         nanoseconds / 1e9
+    }
+
+    /// Stops it where it is, or has it go on from there.
+    pub(crate) fn pause(&self, pauses: bool) -> Outcome<()> {
+        let signal = if pauses { Signal::STOP } else { Signal::CONT };
+        Ok(rustix::process::kill_process(Pid::from_child(&self.child), signal)?)
     }
 
     /// Whether it ended, and well.

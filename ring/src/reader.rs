@@ -225,9 +225,23 @@ impl RingReader {
     /// `start` is no multiple of 8, or more than the capacity is asked for (`Wild`); or the file shrank, and `out` is
     /// partly zeros.
     pub fn copy(&self, start: u64, out: &mut [u8]) -> Result<(), RingFault> {
-        if !self.mapping.copy_data(start, out) {
+        let copied = self.mapping.copy_data(start, out);
+        self.judge_copy(copied, start, out.len())
+    }
+
+    /// As [`Self::copy`], for `len` bytes, a multiple of 8, which are put behind those that are in `out`.
+    ///
+    /// # Errors
+    /// As of [`Self::copy`].
+    pub fn copy_onto(&self, start: u64, len: usize, out: &mut Vec<u8>) -> Result<(), RingFault> {
+        let copied = self.mapping.copy_data_onto(start, len, out);
+        self.judge_copy(copied, start, len)
+    }
+
+    fn judge_copy(&self, copied: bool, start: u64, len: usize) -> Result<(), RingFault> {
+        if !copied {
             return Err(RingFault::Wild {
-                tail: start.saturating_add(out.len() as u64),
+                tail: start.saturating_add(len as u64),
                 position: start,
             });
         }

@@ -20,6 +20,7 @@ use crate::{fork, sys};
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 use std::ffi::c_void;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -185,33 +186,57 @@ impl Mapping {
     /// ring is not that large.
     #[must_use]
     pub(crate) fn copy_data(&self, position: u64, out: &mut [u8]) -> bool {
-        if !position.is_multiple_of(8) || out.len() > self.capacity {
+        let place = self.place_of(position, out.len());
+        if let Some(offset) = place {
+            self.copy_words(offset, out);
+        }
+        place.is_some()
+    }
+
+    /// The same for `len` bytes, a multiple of 8, which come to the end of `out`.
+    #[must_use]
+    pub(crate) fn copy_data_onto(&self, position: u64, len: usize, out: &mut Vec<u8>) -> bool {
+        let Some(offset) = self.place_of(position, len).filter(|_| len.is_multiple_of(8)) else {
             return false;
+        };
+        out.reserve(len);
+        let room = out.spare_capacity_mut()[..len].as_chunks_mut().0;
+        for (at, chunk) in room.iter_mut().enumerate() {
+            *chunk = self.load(offset, at).to_le_bytes().map(MaybeUninit::new);
         }
-        if self.capacity > 0 {
-            self.copy_words(self.header + (index(position) & (self.capacity - 1)), out);
-        }
+        // SAFETY: the loop wrote all `len` bytes behind those that there were, since `len` is a multiple of 8.
+        unsafe { out.set_len(out.len() + len) };
         true
+    }
+
+    /// Where in the mapping the `len` bytes at `position` begin, if they may be there.
+    fn place_of(&self, position: u64, len: usize) -> Option<usize> {
+        let is_within = position.is_multiple_of(8) && self.capacity > 0 && len <= self.capacity;
+        is_within.then(|| self.header + (index(position) & (self.capacity - 1)))
     }
 
     /// `offset` is a multiple of 8, and `out.len()` bytes follow it in the mapping.
     fn copy_words(&self, offset: usize, out: &mut [u8]) {
         debug_assert!(offset.is_multiple_of(8) && offset + out.len() <= self.len());
-        let load = |at: usize| {
-            // SAFETY: the callers keep the range within the mapping (invariants 1 and 2), whose length is a multiple of 8;
-            // base and offset are too, so the word is aligned and in bounds. Atomic, so that a process which writes
-            // here against the rules makes the copy wrong and not this program. Relaxed: the caller's acquire of `tail`
-            // orders it.
-            unsafe { AtomicU64::from_ptr(self.base.as_ptr().add(offset).cast::<u64>().add(at)).load(Ordering::Relaxed) }
-        };
         let words = out.len() / 8;
         let (whole, rest) = out.split_at_mut(words * 8);
         for (at, chunk) in whole.as_chunks_mut().0.iter_mut().enumerate() {
-            *chunk = load(at).to_le_bytes();
+            *chunk = self.load(offset, at).to_le_bytes();
         }
         if !rest.is_empty() {
-            rest.copy_from_slice(&load(words).to_le_bytes()[..rest.len()]);
+            rest.copy_from_slice(&self.load(offset, words).to_le_bytes()[..rest.len()]);
         }
+    }
+
+    /// The word of 8 bytes that is number `at` from `offset` on, a multiple of 8. The callers keep both within the mapping.
+    #[inline]
+    fn load(&self, offset: usize, at: usize) -> u64 {
+        debug_assert!(offset.is_multiple_of(8) && offset + 8 * at + 8 <= self.len());
+        // SAFETY: the callers keep the range within the mapping (invariants 1 and 2), whose length is a multiple of 8;
+        // base and offset are too, so the word is aligned and in bounds. Atomic, so that a process which writes
+        // here against the rules makes the copy wrong and not this program. Relaxed: the caller's acquire of `tail`
+        // orders it.
+        unsafe { AtomicU64::from_ptr(self.base.as_ptr().add(offset).cast::<u64>().add(at)).load(Ordering::Relaxed) }
     }
 }
 

@@ -201,7 +201,14 @@ impl FrameHeader {
     /// A header of `kind` for an uncompressed `body` that belongs to no stream.
     #[must_use]
     pub fn plain(kind: Kind, body: &[u8]) -> Self {
+        Self::summed(kind, body, body_crc(body))
+    }
+
+    /// The same, for whoever has summed the body up: `body_crc` is its CRC-32C.
+    #[must_use]
+    pub fn summed(kind: Kind, body: &[u8], body_crc: u32) -> Self {
         let len = body_len(body);
+        debug_assert_eq!(body_crc, self::body_crc(body), "the CRC of another body");
         Self {
             kind,
             codec: Codec::None,
@@ -211,7 +218,7 @@ impl FrameHeader {
             end: 0,
             body_len: len,
             raw_len: len,
-            body_crc: crc32c::crc32c(body),
+            body_crc,
             time: 0,
             durable: 0,
         }
@@ -343,7 +350,7 @@ impl FrameHeader {
     /// # Errors
     /// [`FrameError::BodyCrc`] when it is not.
     pub fn check_body(&self, body: &[u8]) -> Result<(), FrameError> {
-        let found = crc32c::crc32c(body);
+        let found = body_crc(body);
         if body.len() == self.body_len as usize && found == self.body_crc {
             Ok(())
         } else {
@@ -365,6 +372,45 @@ pub fn body_len(body: &[u8]) -> u32 {
     #[allow(clippy::cast_possible_truncation)]
     let len = body.len() as u32;
     len
+}
+
+/// CRC-32C of a body.
+#[must_use]
+pub fn body_crc(body: &[u8]) -> u32 {
+    let mut sum = BodySum::new();
+    sum.add(body);
+    sum.crc()
+}
+
+/// The CRC-32C of a body that comes in pieces. Bodies are long, so they are summed up by what folds them 256 bytes at a time where the processor can; headers and
+/// what else is short are not worth that.
+#[derive(Clone)]
+pub struct BodySum(crc_fast::Digest);
+
+impl BodySum {
+    /// Of nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi))
+    }
+
+    /// Goes on with `piece`.
+    pub fn add(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    /// Of all that there was.
+    #[must_use]
+    #[allow(clippy::cast_possible_truncation)] // a CRC of 32 bits
+    pub fn crc(&self) -> u32 {
+        self.0.finalize() as u32
+    }
+}
+
+impl Default for BodySum {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 fn salted_crc(salt: SegmentId, bytes: &[u8]) -> u32 {

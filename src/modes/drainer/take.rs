@@ -3,11 +3,12 @@
 use super::Drainer;
 use super::log::GroupLog;
 use crate::formats::body::GapReason;
-use crate::formats::frame::{self, FrameHeader, HEADER_LEN, Kind};
+use crate::formats::frame::{self, BodySum, FrameHeader, HEADER_LEN, Kind};
 use crate::ids::StreamId;
 use crate::limits::{APPEND_MAX, FRAME_BODY_MAX};
 use crate::os::clock;
-use hog_ring::record::{self, BadRecord, Walk};
+use hog_ring::reader::{RingFault, RingReader};
+use hog_ring::record::{self, BadRecord, Cut, Cutter, Walk};
 use hogstat::RegionState;
 
 /// What became of an attempt to take from a ring.
@@ -45,17 +46,17 @@ impl<L: GroupLog> Drainer<L> {
             return if tail == from { Taken::Nothing } else { Taken::Full };
         }
         let to_tail = from + len as u64 == tail;
-        let capacity = ring.reader.identity().capacity;
         let at = self.batch.begin();
         let body = self.batch.body_mut();
         let body_at = body.len();
-        body.resize(body_at + len, 0);
-        if let Err(fault) = ring.reader.copy(from, &mut body[body_at..]) {
-            self.batch.cancel(at);
-            self.condemn(stream, &fault);
-            return Taken::Nothing;
-        }
-        let cut = record::cut(&body[body_at..], to_tail, capacity);
+        let Copied { cut, crc } = match copy(&ring.reader, from, len, to_tail, body) {
+            Ok(copied) => copied,
+            Err(fault) => {
+                self.batch.cancel(at);
+                self.condemn(stream, &fault);
+                return Taken::Nothing;
+            }
+        };
         let life = if cut.statements {
             next_life(&body[body_at..][..cut.len])
         } else {
@@ -77,7 +78,12 @@ impl<L: GroupLog> Drainer<L> {
             return Taken::Full;
         }
         body.truncate(body_at + taken);
-        self.finish_take(stream, at, from, taken, cut.statements);
+        let crc = if taken == cut.len {
+            crc
+        } else {
+            frame::body_crc(&body[body_at..])
+        };
+        self.finish_take(stream, at, from, taken, crc, cut.statements);
         if taken == cut.len
             && let Some(bad) = cut.bad
         {
@@ -103,13 +109,13 @@ impl<L: GroupLog> Drainer<L> {
     }
 
     /// Finishes the DATA frame that was begun at `at`, with ATTACH in front of it if the stream is new to the log.
-    fn finish_take(&mut self, stream: StreamId, at: usize, from: u64, taken: usize, statements: bool) {
+    fn finish_take(&mut self, stream: StreamId, at: usize, from: u64, taken: usize, crc: u32, statements: bool) {
         if taken == 0 {
             self.batch.cancel(at);
             return;
         }
         let to = from + taken as u64;
-        let mut header = FrameHeader::plain(Kind::Data, self.batch.unfinished(at)).of_stream(stream, from, to);
+        let mut header = FrameHeader::summed(Kind::Data, self.batch.unfinished(at), crc).of_stream(stream, from, to);
         header.time = clock::now_ns();
         if statements {
             header.flags |= frame::STATEMENTS;
@@ -131,6 +137,39 @@ impl<L: GroupLog> Drainer<L> {
         }
         self.drain.adopted(stream, born);
     }
+}
+
+/// What was copied out of a ring.
+struct Copied {
+    /// What may be taken of it.
+    cut: Cut,
+    /// The CRC of that.
+    crc: u32,
+}
+
+/// As much is copied before it is judged and summed up: it is in the nearest cache then.
+const PIECE: usize = 16 << 10;
+
+/// Copies the `len` bytes from `from` on out of a ring to the end of `body`, unless what comes before their end is no record.
+fn copy(reader: &RingReader, from: u64, len: usize, to_tail: bool, body: &mut Vec<u8>) -> Result<Copied, RingFault> {
+    let body_at = body.len();
+    body.reserve(len);
+    let mut cutter = Cutter::new(reader.identity().capacity);
+    let (mut sum, mut summed, mut copied) = (BodySum::new(), 0, 0);
+    while copied < len {
+        let piece = PIECE.min(len - copied);
+        reader.copy_onto(from + copied as u64, piece, body)?;
+        copied += piece;
+        let Some(sound) = cutter.see(&body[body_at..]) else {
+            break;
+        };
+        sum.add(&body[body_at + summed..body_at + sound]);
+        summed = sound;
+    }
+    let cut = cutter.finish(copied, to_tail);
+    sum.add(&body[body_at + summed..body_at + cut.len]);
+    let crc = sum.crc();
+    Ok(Copied { cut, crc })
 }
 
 /// Most bytes of an ATTACH that the drainer writes: it carries no definitions.
