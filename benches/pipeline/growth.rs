@@ -2,7 +2,7 @@
 //! and its entry here.
 
 use super::senders;
-use super::{Outcome, Run, backlog, record};
+use super::{Outcome, Run, backlog, crowd, record};
 use serde_json::{Value, json};
 
 /// An axis of a plot.
@@ -62,6 +62,26 @@ pub(crate) fn growths() -> Vec<Growth> {
             "Memory of a receiver over the number of its senders",
             "peak MiB",
         ),
+        Growth {
+            name: "rings",
+            title: "A sender that drains full rings, with 96 MiB together",
+            x: "rings",
+            y: Axis {
+                name: "MB/s",
+                logarithmic: false,
+            },
+            measure: crowd::drained_by_rings,
+        },
+        Growth {
+            name: "idle_rings",
+            title: "A sender that looks after rings in which nothing happens",
+            x: "rings",
+            y: Axis {
+                name: "% of a processor",
+                logarithmic: false,
+            },
+            measure: crowd::idle_by_rings,
+        },
     ]
 }
 

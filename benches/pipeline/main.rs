@@ -10,6 +10,7 @@
 mod acknowledged;
 mod archive;
 mod backlog;
+mod crowd;
 mod drain;
 mod growth;
 mod input;

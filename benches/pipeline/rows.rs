@@ -5,7 +5,7 @@ use super::stored::Stored;
 use super::table::Row;
 use super::target::Target::{AtLeast, AtMost, Machine, RatioAtLeast, RatioAtMost, Watched};
 use super::{acknowledged, senders};
-use super::{backlog, drain, latency, limits, neighbours, newcomer, record, sessions, shipment};
+use super::{backlog, crowd, drain, latency, limits, neighbours, newcomer, record, sessions, shipment};
 
 pub(crate) fn rows() -> Vec<Row> {
     let mut rows = log_call();
@@ -62,6 +62,22 @@ fn pipeline() -> Vec<Row> {
             drain::measure()
         })
         .against("writing the bytes with pwritev, 1 MiB at a time"),
+        Row::new(
+            "idle_rings",
+            "batchsend with 1,000 idle rings, share of a processor",
+            "%",
+            AtMost(1.0),
+            |_| crowd::idle(),
+        )
+        .rounds_at_most(3),
+        Row::new(
+            "active_rings",
+            "drain of 100 full rings",
+            "MB/s",
+            RatioAtLeast(0.9),
+            |_| crowd::active(),
+        )
+        .against("draining one ring with as many bytes"),
         Row::new(
             "newcomer",
             "first record of a new producer, beside a backlog of 1 GB",
