@@ -172,9 +172,11 @@ impl Drop for Claim {
 }
 
 impl State {
+    /// Lets a body go that was made. One that is being made, perhaps once more, stays with its claimant.
     fn forget(&mut self, recipe: &Recipe) {
-        if let Some(Place::Made { body, .. }) = self.places.remove(recipe) {
+        if let Some(Place::Made { body, .. }) = self.places.get(recipe) {
             self.bytes -= body.len();
+            self.places.remove(recipe);
         }
     }
 
@@ -282,6 +284,26 @@ mod tests {
         assert!(panics.join().is_err());
         assert!(waits.join().unwrap());
         assert!(is_empty(&pressed));
+    }
+
+    #[test]
+    fn what_is_made_once_more_stays_claimed_when_its_former_place_goes() {
+        let pressed = Arc::<Pressed>::default();
+        let users = [User::of(&pressed), User::of(&pressed)];
+        make(&users[0], 8, 100);
+        assert!(matches!(users[1].find(recipe(8)), Found::Made(_)));
+        // Its destination came back, and is sent the same once more.
+        let Found::Claimed(claim) = users[1].find(recipe(8)) else {
+            panic!("all had come for it");
+        };
+        make(&users[0], 16, 100);
+        assert!(
+            matches!(users[0].find(recipe(8)), Found::Alone),
+            "somebody makes it already"
+        );
+        claim.made(body(100));
+        let state = pressed.lock();
+        assert_eq!((state.bytes, state.places.len()), (200, 2));
     }
 
     #[test]
