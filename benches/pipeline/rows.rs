@@ -94,7 +94,7 @@ fn pipeline() -> Vec<Row> {
             RatioAtMost(1.5),
             |run| shipment::measure(&run.input),
         )
-        .against("the slower of zstd level 1, and write with one fdatasync"),
+        .against("zstd level 1 on one thread"),
         Row::new(
             "end_to_end_plain",
             "the same with --compress none",

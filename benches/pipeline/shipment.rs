@@ -1,7 +1,7 @@
 //! End to end: what a file takes from the start of an engine until all of it is on the receiver's disk, through real processes and loopback.
 //!
-//! The pipeline cannot be faster than compressing these bytes with zstd level 1 on one thread, nor than writing them to the same file
-//! system with one sync. The two can go on side by side, hence the limit is the slower of them. What arrived is compared with the input.
+//! The pipeline cannot be faster than compressing these bytes with zstd level 1 on one thread, which is the limit; nor than writing them to the same
+//! file system with one sync, which is the limit of what is not compressed. What arrived is compared with the input.
 
 use super::Outcome;
 use super::archive::ArchiveWatch;
@@ -33,7 +33,7 @@ pub(crate) fn measure(input: &Path) -> Outcome<Sample> {
     let [engine, sender, receiver] = shipped.peaks_kib.map(|peak| peak as f64 / 1024.0);
     Ok(Sample {
         hog: each(shipped.synced),
-        limit: Some(each(compressing.max(writing))),
+        limit: Some(each(compressing)),
         besides: vec![
             ("mb_per_second", megabytes / shipped.synced.as_secs_f64()),
             ("engine_ms", shipped.logged.as_secs_f64() * 1e3),
