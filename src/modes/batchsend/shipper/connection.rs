@@ -34,6 +34,16 @@ pub enum Turn {
     Done,
 }
 
+/// A HAS that was asked for.
+#[derive(Clone, Copy, Debug)]
+struct Awaited {
+    stream: StreamId,
+    /// Since when the receiver could answer.
+    since: Instant,
+    /// With so many loads the question leaves.
+    load: u64,
+}
+
 /// One connection, after WELCOME.
 pub struct Connection<S> {
     shipper: S,
@@ -43,8 +53,8 @@ pub struct Connection<S> {
     parcel: Parcel,
     /// The frame at which the cursor stands and that could not be sent yet.
     pending: Option<SpoolFrame>,
-    /// The stream whose HAS is awaited, and since when.
-    awaited: Option<(StreamId, Instant)>,
+    /// The HAS that is awaited.
+    awaited: Option<Awaited>,
     /// When the first frame came into the parcel.
     began: Option<Instant>,
     /// The stretch of the spool that the parcel's frames of it begin in.
@@ -153,7 +163,7 @@ impl<S: Deref<Target = Shipper>> Connection<S> {
             self.cursor.number(),
             self.ship.in_flight(),
             self.parcel.raw_bytes(),
-            self.awaited.map(|(stream, _)| stream)
+            self.awaited.map(|awaited| awaited.stream)
         )
     }
 
@@ -191,6 +201,11 @@ impl<S: Deref<Target = Shipper>> Connection<S> {
 
     /// Waits for the receiver, for the spool to grow, or until the parcel is due.
     fn wait(&mut self, hears: &Receiver<Said>, seen: u64) -> Result<(), Ended> {
+        if let Some(awaited) = &mut self.awaited
+            && !self.outlet.has_sent(awaited.load)
+        {
+            awaited.since = clock::moment(); // the question waits behind what a slow line takes first
+        }
         let options = &self.shipper.options;
         let is_open = self.awaited.is_none() && self.ship.has_room();
         let mut timeout = PING_AFTER
@@ -220,7 +235,7 @@ impl<S: Deref<Target = Shipper>> Connection<S> {
 
     fn check_silence(&self) -> Result<(), Ended> {
         match self.awaited {
-            Some((_, asked)) if clock::since(asked) > SILENCE_MAX => Err(NetError::Silent(SILENCE_MAX).into()),
+            Some(awaited) if clock::since(awaited.since) > SILENCE_MAX => Err(NetError::Silent(SILENCE_MAX).into()),
             _ => Ok(()),
         }
     }
@@ -243,7 +258,7 @@ impl<S: Deref<Target = Shipper>> Connection<S> {
                 index.delete_delivered();
             }
             Said::Has(stream, position) => {
-                if self.awaited.is_none_or(|(awaited, _)| awaited != stream) {
+                if self.awaited.is_none_or(|awaited| awaited.stream != stream) {
                     let words = format!("it says what it has of stream {stream}, which nobody asked for");
                     return Err(Ended::Protocol(words));
                 }
@@ -303,7 +318,11 @@ impl<S: Deref<Target = Shipper>> Connection<S> {
                 self.send_parcel()?;
                 let (attach, body) = self.attach(header.stream, self.first_held(&header));
                 self.put(attach, body)?;
-                self.awaited = Some((header.stream, clock::moment()));
+                self.awaited = Some(Awaited {
+                    stream: header.stream,
+                    since: clock::moment(),
+                    load: self.outlet.brought(),
+                });
                 self.pending = Some(frame);
             }
             Verdict::Hole { from } => {

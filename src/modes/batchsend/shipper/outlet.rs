@@ -15,6 +15,7 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use std::io;
 use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{Builder, JoinHandle};
 
 /// So many loads wait while one is compressed.
@@ -47,6 +48,10 @@ enum Way {
 
 struct Beside {
     loads: Sender<Load>,
+    /// How many loads were brought.
+    brought: u64,
+    /// How many of them left.
+    left: Arc<AtomicU64>,
     sent: Receiver<Vec<Outgoing>>,
     thread: JoinHandle<io::Result<()>>,
 }
@@ -99,10 +104,13 @@ impl Outlet {
 
     fn put(&mut self, load: Load) -> io::Result<()> {
         match &mut self.way {
-            Way::Beside(beside) => match beside.loads.send(load) {
-                Ok(()) => Ok(()),
-                Err(_) => self.finish().and(Err(io::ErrorKind::BrokenPipe.into())),
-            },
+            Way::Beside(beside) => {
+                beside.brought += 1;
+                match beside.loads.send(load) {
+                    Ok(()) => Ok(()),
+                    Err(_) => self.finish().and(Err(io::ErrorKind::BrokenPipe.into())),
+                }
+            }
             Way::AtOnce(press, sent) => {
                 press.send(&load)?;
                 *sent = Some(load.frames);
@@ -121,13 +129,32 @@ impl Outlet {
         }
     }
 
+    /// How many loads were brought so far; 0 where each leaves at once.
+    pub(super) fn brought(&self) -> u64 {
+        match &self.way {
+            Way::Beside(beside) => beside.brought,
+            Way::AtOnce(..) | Way::Closed => 0,
+        }
+    }
+
+    /// Whether so many of them left, which is in their order.
+    pub(super) fn has_sent(&self, brought: u64) -> bool {
+        match &self.way {
+            Way::Beside(beside) => beside.left.load(Ordering::Relaxed) >= brought,
+            Way::AtOnce(..) | Way::Closed => true,
+        }
+    }
+
     /// Waits until all is sent that was brought; nothing can be brought after that.
     ///
     /// # Errors
     /// When the line failed.
     pub(super) fn finish(&mut self) -> io::Result<()> {
         match std::mem::replace(&mut self.way, Way::Closed) {
-            Way::Beside(beside) => beside.finish(),
+            Way::Beside(beside) => beside.finish().unwrap_or_else(|panic| {
+                self.hang_up(); // whoever hears the receiver ends as well
+                resume_unwind(panic) // to whoever watches over the shipper
+            }),
             Way::AtOnce(..) | Way::Closed => Ok(()),
         }
     }
@@ -152,20 +179,29 @@ impl Beside {
     fn start(mut press: Press) -> io::Result<Self> {
         let (loads, brought) = bounded::<Load>(WAITING);
         let (gives_back, sent) = bounded(WAITING + 2);
+        let left = Arc::<AtomicU64>::default();
+        let leaves = Arc::clone(&left);
         let thread = Builder::new().name("compress".to_owned()).spawn(move || {
             for load in brought {
                 press.send(&load)?;
+                leaves.fetch_add(1, Ordering::Relaxed); // a number alone: no data hangs on it
                 let _ = gives_back.try_send(load.frames); // memory that is not wanted back is freed
             }
             Ok(())
         })?;
-        Ok(Self { loads, sent, thread })
+        Ok(Self {
+            loads,
+            brought: 0,
+            left,
+            sent,
+            thread,
+        })
     }
 
-    fn finish(self) -> io::Result<()> {
+    /// How the thread ended, once it has.
+    fn finish(self) -> std::thread::Result<io::Result<()>> {
         drop((self.loads, self.sent));
-        // Its panic is the shipper's, for whoever watches over that.
-        self.thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+        self.thread.join()
     }
 }
 
@@ -283,6 +319,7 @@ mod tests {
     use super::*;
     use crate::formats::codec::Decompressor;
     use crate::ids::StreamId;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -319,6 +356,17 @@ mod tests {
             bytes = rest;
         }
         bodies
+    }
+
+    /// Takes nothing before it is told to.
+    struct Slow(Mutex<Receiver<()>>);
+
+    impl Line for Slow {
+        fn send(&self, _bytes: &[u8]) -> io::Result<()> {
+            self.0.lock().unwrap().recv().map_err(io::Error::other)
+        }
+
+        fn hang_up(&self) {}
     }
 
     fn frame(start: u64, raw: Vec<u8>) -> Outgoing {
@@ -386,6 +434,60 @@ mod tests {
         let sent = lines[0].bytes.lock().unwrap().clone();
         assert_eq!(bodies(&sent).len(), 20);
         assert_eq!(sent, *lines[1].bytes.lock().unwrap());
+    }
+
+    #[test]
+    fn what_was_brought_has_left_once_a_slow_line_took_it_and_all_before_it() {
+        let (take, takes) = bounded(8);
+        let compress = Compress::Always(Compression::None);
+        let line = Arc::new(Slow(Mutex::new(takes)));
+        let mut outlet = Outlet::new(line, compress, &Arc::default()).unwrap();
+        let loads = [0, 1].map(|_| {
+            outlet.put_plain(vec![frame(8, vec![0; 8])]).unwrap();
+            outlet.brought()
+        });
+        let has_sent = |outlet: &Outlet| loads.map(|load| outlet.has_sent(load));
+        let wait = |outlet: &mut Outlet| {
+            while outlet.sent().is_none() {
+                std::thread::yield_now();
+            }
+        };
+        assert_eq!(has_sent(&outlet), [false, false]);
+        take.send(()).unwrap();
+        wait(&mut outlet);
+        assert_eq!(has_sent(&outlet), [true, false]);
+        outlet.put_plain(vec![frame(8, vec![0; 8])]).unwrap(); // what comes later delays nothing
+        take.send(()).unwrap();
+        wait(&mut outlet);
+        assert_eq!(has_sent(&outlet), [true, true]);
+        take.send(()).unwrap();
+        outlet.finish().unwrap();
+    }
+
+    /// Panics when it is to send.
+    #[derive(Default)]
+    struct Panics {
+        is_hung_up: AtomicBool,
+    }
+
+    impl Line for Panics {
+        fn send(&self, _bytes: &[u8]) -> io::Result<()> {
+            panic!("on purpose");
+        }
+
+        fn hang_up(&self) {
+            self.is_hung_up.store(true, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_panic_of_who_compresses_is_the_shippers_and_ends_the_connection() {
+        let line = Arc::<Panics>::default();
+        let compress = Compress::Always(Compression::Zstd(1));
+        let mut outlet = Outlet::new(Arc::clone(&line) as Arc<dyn Line>, compress, &Arc::default()).unwrap();
+        outlet.put_plain(vec![frame(8, vec![0; 8])]).unwrap();
+        assert!(catch_unwind(AssertUnwindSafe(|| outlet.finish())).is_err());
+        assert!(line.is_hung_up.load(Ordering::SeqCst));
     }
 
     #[test]
