@@ -117,6 +117,7 @@ struct Session {
     pid: u32,
     started: String,
     ended: Option<String>,
+    synced_by: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -355,11 +356,11 @@ fn what_is_printed_as_json_is_what_is_described() {
         .collect();
     // A destination is without state for a moment alone.
     hold::<Destination>("Destination of status", &destinations, &["state"]);
-    // Of sessions that ended in order, see below.
+    // Of sessions that ended in order, see below; and one that was just begun has not said what syncs its files.
     hold::<Session>(
         "Session of status",
         &all("sessions").iter().collect::<Vec<_>>(),
-        &["ended"],
+        &["ended", "synced_by"],
     );
     hold::<Region>("Region of status", &all("regions").iter().collect::<Vec<_>>(), &[]);
     // Those of workers: supervision.rs.

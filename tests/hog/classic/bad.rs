@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::io::Read;
 
 /// As many connections may have places.
-const PLACES: usize = 256;
+const PLACES: usize = hog::limits::CONNECTIONS_MAX;
 
 /// What a fresh connection is answered that sends `file`, with this length in front, as its first segment.
 fn answer_to(receiver: &Receiver, length: u64, file: &[u8]) -> Answer {
@@ -177,6 +177,7 @@ fn segments_that_swell_take_a_bounded_amount_of_memory() {
 
 #[test]
 fn original_senders_that_are_silent_keep_nobody_out() {
+    hog::os::process::raise_open_files();
     let scene = Scene::new();
     let mut receiver = scene.receiver("recv");
     let mut silent: Vec<_> = (0..PLACES)
