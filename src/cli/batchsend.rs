@@ -85,7 +85,7 @@ pub(super) struct BatchsendArgs {
     /// The receiver stores what comes as it comes, so its archive has the same compression.
     ///
     /// With `auto` each destination gets zstd:1, lz4 or none, whichever takes the least time to compress and send together: the others are tried now and then
-    /// while much is shipped, for 8 MiB at most, and one that takes a fifth less is kept to. On a network that is faster than zstd, archives grow for it.
+    /// while much is shipped, for about 8 MiB, and one that takes a fifth less is kept to. On a network that is faster than zstd, archives grow for it.
     ///
     /// The default compresses logs to a fraction of their size and is faster than most networks. A higher level takes more of the processor for
     /// little; lz4 takes less of it.

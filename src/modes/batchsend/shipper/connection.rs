@@ -247,9 +247,15 @@ impl<S: Deref<Target = Shipper>> Connection<S> {
     pub fn hear(&mut self, said: Said) -> Result<(), Ended> {
         match said {
             Said::Acked(acked) => {
+                let in_flight = self.ship.in_flight();
                 let counts = |(stream, position)| Some((stream, self.ship.on_ack(stream, position)?));
                 let acked: Vec<_> = acked.into_iter().filter_map(counts).collect();
                 self.progress |= !acked.is_empty();
+                if let Some(awaited) = &mut self.awaited
+                    && self.ship.in_flight() < in_flight
+                {
+                    awaited.since = clock::moment(); // the question stands behind what is in flight, which only gets less meanwhile
+                }
                 let (index, options) = (&self.shipper.index, &self.shipper.options);
                 self.shipper
                     .pass
