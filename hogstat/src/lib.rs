@@ -122,6 +122,7 @@ mod tests {
             process_start: 1,
             kind,
             now: 1,
+            synced_by: "threads",
         })
     }
 

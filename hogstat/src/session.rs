@@ -71,6 +71,8 @@ pub struct NewSession<'a> {
     pub kind: SessionKind,
     /// When it began, ns since 1970.
     pub now: i64,
+    /// What syncs its files, in words.
+    pub synced_by: &'a str,
 }
 
 impl Stat {
@@ -81,8 +83,8 @@ impl Stat {
     pub fn begin_session(&mut self, session: &NewSession<'_>) -> Result<SessionId, Error> {
         self.write(|db| {
             db.prepare_cached(
-                "INSERT INTO sessions (role, kind, argv, boot, pid, process_start, started)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                "INSERT INTO sessions (role, kind, argv, boot, pid, process_start, started, synced_by)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )?
             .execute(params![
                 session.role,
@@ -91,21 +93,10 @@ impl Stat {
                 Id(session.boot),
                 session.pid,
                 Word(session.process_start),
-                session.now
+                session.now,
+                session.synced_by
             ])?;
             Ok(SessionId(db.last_insert_rowid()))
-        })
-    }
-
-    /// Records what syncs the session's files, in words.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub fn note_synced_by(&mut self, session: SessionId, words: &str) -> Result<(), Error> {
-        self.write(|db| {
-            db.prepare_cached("UPDATE sessions SET synced_by = ?2 WHERE id = ?1")?
-                .execute(params![session.0, words])?;
-            Ok(())
         })
     }
 

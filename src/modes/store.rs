@@ -154,12 +154,9 @@ fn begin(
         process_start: hog_ring::process_start_time(pid).unwrap_or_default(),
         kind,
         now: clock::now_db(),
+        synced_by: &disk::synced_by(),
     };
-    let begun = stat.begin_session(&session).and_then(|session| {
-        stat.note_synced_by(session, &disk::synced_by())?;
-        Ok(session)
-    });
-    Ok(begun.map(|session| (stat, session, was_lost)))
+    Ok(stat.begin_session(&session).map(|session| (stat, session, was_lost)))
 }
 
 fn open_or_set_aside(path: &Path) -> Result<Result<(Stat, bool), hogstat::Error>, Failure> {

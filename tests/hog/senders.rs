@@ -1,16 +1,20 @@
 //! Many senders at one receiver, and what it syncs with.
 
 use crate::roles::Process;
-use crate::scene::{GROUP, Scene, wait_until};
+use crate::scene::{GROUP, PATIENCE, Scene, wait_until};
 use hog::formats::body::{Attach, End};
 use hog::formats::definitions::Definitions;
 use hog::formats::frame::{FrameHeader, Kind};
 use hog::formats::wire::{self, Hello};
 use hog::ids::{OwnerId, StreamId};
-use hog::os::net::{self, FrameReader, Patience};
+use hog::limits::ROOMS_MAX;
+use hog::os::net::{self, FrameReader, Patience, WIRE_SALT};
+use hog_ring::record::{self, first_word};
 use std::ffi::OsStr;
+use std::io::Write;
 use std::net::TcpStream;
 use std::path::Path;
+use std::time::Instant;
 
 /// What a receiver takes by itself, as it is built for tests.
 const OWN_KIB: u64 = 60 << 10;
@@ -20,6 +24,8 @@ struct Sender {
     socket: TcpStream,
     reader: FrameReader,
     stream: StreamId,
+    /// Up to where it was acknowledged.
+    shipped: u64,
 }
 
 impl Sender {
@@ -30,6 +36,7 @@ impl Sender {
             reader: FrameReader::new(socket.try_clone().unwrap()),
             socket,
             stream: StreamId::random(),
+            shipped: 0,
         };
         let id = OwnerId::random();
         let hello = Hello {
@@ -73,10 +80,64 @@ impl Sender {
 
     /// Ships END, which takes 8 positions, and waits until they are acknowledged.
     fn ship(&mut self) {
-        let stream = self.stream;
-        let of_eight = |kind, body: &[u8]| FrameHeader::plain(kind, body).of_stream(stream, 0, 8);
+        let (stream, start) = (self.stream, self.shipped);
+        let of_eight = |kind, body: &[u8]| FrameHeader::plain(kind, body).of_stream(stream, start, start + 8);
         self.say(of_eight, Kind::End, &End::default().encode());
-        while !wire::decode_ack(&self.hear(Kind::Ack)).unwrap().contains(&(stream, 8)) {}
+        self.hear_of(start + 8);
+    }
+
+    fn hear_of(&mut self, position: u64) {
+        while !wire::decode_ack(&self.hear(Kind::Ack))
+            .unwrap()
+            .contains(&(self.stream, position))
+        {}
+    }
+
+    /// Ships one fragment of `len` bytes, and waits until it is acknowledged.
+    fn ship_fragment(&mut self, len: usize) {
+        let (stream, start, body) = (self.stream, self.shipped, fragment_of(len));
+        let end = start + body.len() as u64;
+        let of_fragment = |kind, body: &[u8]| FrameHeader::plain(kind, body).of_stream(stream, start, end);
+        self.say(of_fragment, Kind::Data, &body);
+        self.hear_of(end);
+        self.shipped = end;
+    }
+
+    /// Sends the header of a long frame.
+    fn begin_long(&mut self) {
+        let body = fragment_of(LONG);
+        let header = FrameHeader::plain(Kind::Data, &body).of_stream(self.stream, 0, body.len() as u64);
+        self.socket.write_all(&header.seal(WIRE_SALT)).unwrap();
+    }
+}
+
+/// A body that takes room that is lent.
+const LONG: usize = 64 << 10;
+
+/// A fragment of so many bytes, which END voids, and which needs no definition.
+fn fragment_of(len: usize) -> Vec<u8> {
+    let mut body = vec![b'x'; len];
+    body[..4].copy_from_slice(&first_word(record::Kind::Fragment, len, 0).to_le_bytes());
+    body[4..8].copy_from_slice(&0_u32.to_le_bytes()); // the first of its run
+    body
+}
+
+#[test]
+fn senders_that_are_slow_within_a_frame_do_not_hold_up_one_that_is_not() {
+    let scene = Scene::new();
+    let receiver = scene.receiver("recv");
+    let mut slow: Vec<Sender> = (0..ROOMS_MAX).map(|_| Sender::connect(&receiver.address)).collect();
+    slow.iter_mut().for_each(Sender::begin_long);
+    let mut sender = Sender::connect(&receiver.address);
+    let deadline = Instant::now() + PATIENCE;
+    for frame in 0..100 {
+        // A byte of each of the bodies that are to come: they are not given up.
+        slow.iter_mut().for_each(|slow| slow.socket.write_all(b"x").unwrap());
+        sender.ship_fragment(LONG);
+        assert!(
+            Instant::now() < deadline,
+            "waited in vain for the end of {frame} frames"
+        );
     }
 }
 
@@ -86,6 +147,7 @@ fn three_hundred_senders_are_served_at_once_and_take_little_memory() {
     let scene = Scene::new();
     let mut receiver = scene.receiver("recv");
     let mut senders: Vec<Sender> = (0..300).map(|_| Sender::connect(&receiver.address)).collect();
+    senders.iter_mut().for_each(|sender| sender.ship_fragment(4 * LONG));
     senders.iter_mut().for_each(Sender::ship);
     let peak = receiver.process().peak_kib();
     eprintln!("300 senders: at most {peak} KiB");

@@ -72,6 +72,7 @@ fn begin(stat: &mut Stat, now: i64) -> SessionId {
         process_start: 99,
         kind,
         now,
+        synced_by: "threads",
     };
     stat.begin_session(&new).unwrap()
 }

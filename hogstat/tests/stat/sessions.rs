@@ -34,9 +34,11 @@ fn session_keeps_its_command_line_word_for_word() {
         process_start: 5,
         kind: SessionKind::Recovery,
         now: 1,
+        synced_by: "io_uring",
     };
     stat.begin_session(&new).unwrap();
     let session = stat.overview().unwrap().sessions.remove(0);
+    assert_eq!(session.synced_by.as_deref(), Some("io_uring"));
     assert_eq!((session.argv, session.pid), (argv, u32::MAX));
     assert_eq!((session.role, session.kind), (Role::Engine, SessionKind::Recovery));
 }

@@ -43,6 +43,7 @@ fn recovered_store() -> Store {
         process_start: 1,
         kind,
         now: 5_000_000,
+        synced_by: "threads",
     };
     let second = stat.begin_session(&again).unwrap();
     stat.register_region(second, &ring(0x60, 7), 6_000_000).unwrap();

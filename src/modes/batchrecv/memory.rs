@@ -4,18 +4,20 @@
 //! [`ROOMS_MAX`]. Decompressors are lent while a body is judged, which waits for nobody. Who gets what was given back last finds it in the processor's
 //! caches.
 //!
-//! A peer that sends half a frame, and then nothing, or a group whose disk hangs keeps its room. Others must not wait for that, so whoever has waited for
-//! [`WAIT_MAX`] gets room all the same, which is freed when it comes back: what bounds memory then is the number of connections.
+//! A peer that is slow, or sends half a frame and then nothing, or a group whose disk hangs keeps its room. Others must not wait for that frame by frame, so what
+//! has been lent for [`COUNTS_FOR`] does not count any more, and nobody waits for longer than that; what is more than there are to be is freed when it comes back.
+//! What bounds memory then is the number of connections.
 
 use crate::formats::codec::Decompressor;
 use crate::limits::{DECOMPRESSORS_MAX, ROOMS_MAX, SHORT_BODY_MAX};
 use crate::seglog::batch::FrameBatch;
+use std::collections::VecDeque;
 use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// How long one waits for what others use.
-const WAIT_MAX: Duration = Duration::from_secs(1);
+/// How long what is lent counts among what others wait for, and how long one waits for it.
+const COUNTS_FOR: Duration = Duration::from_secs(1);
 
 /// What the connections of a receiver share.
 pub struct Memory {
@@ -26,8 +28,8 @@ pub struct Memory {
 impl Default for Memory {
     fn default() -> Self {
         Self {
-            rooms: Pool::new(ROOMS_MAX, WAIT_MAX),
-            decompressors: Pool::new(DECOMPRESSORS_MAX, WAIT_MAX),
+            rooms: Pool::new(ROOMS_MAX, COUNTS_FOR),
+            decompressors: Pool::new(DECOMPRESSORS_MAX, COUNTS_FOR),
         }
     }
 }
@@ -69,23 +71,58 @@ struct Pool<T> {
     state: Mutex<PoolState<T>>,
     came_back: Condvar,
     most: usize,
-    wait_max: Duration,
+    counts_for: Duration,
 }
 
 struct PoolState<T> {
     /// Those that are not lent, the one that came back last at the end.
     free: Vec<T>,
-    lent: usize,
+    lent: Lent,
+}
+
+/// Since when each is lent that is, the oldest first.
+#[derive(Default)]
+struct Lent {
+    since: VecDeque<(u64, Instant)>,
+    next: u64,
+}
+
+impl Lent {
+    fn enter(&mut self, now: Instant) -> u64 {
+        self.next += 1;
+        self.since.push_back((self.next, now));
+        self.next
+    }
+
+    fn leave(&mut self, number: u64) {
+        self.since.retain(|(lent, _)| *lent != number);
+    }
+
+    /// How many were lent within `counts_for`.
+    fn counted(&self, now: Instant, counts_for: Duration) -> usize {
+        let is_old = |(_, since): &(u64, Instant)| now.saturating_duration_since(*since) >= counts_for;
+        self.since.len() - self.since.partition_point(is_old)
+    }
+
+    /// How long to wait before one more may be lent beside `most`, unless one comes back; `None`: at once.
+    fn wait(&self, now: Instant, most: usize, counts_for: Duration) -> Option<Duration> {
+        let counted = self.counted(now, counts_for);
+        // Of those that count, the oldest that has to count no more.
+        let (_, since) = self
+            .since
+            .get(self.since.len() - counted + counted.checked_sub(most)?)?;
+        Some((*since + counts_for).saturating_duration_since(now))
+    }
 }
 
 impl<T> Pool<T> {
-    fn new(most: usize, wait_max: Duration) -> Self {
-        let (free, lent) = (Vec::new(), 0);
+    fn new(most: usize, counts_for: Duration) -> Self {
+        let (free, lent) = (Vec::new(), Lent::default());
         Self {
             state: Mutex::new(PoolState { free, lent }),
             came_back: Condvar::new(),
             most,
-            wait_max,
+            counts_for,
         }
     }
 
@@ -99,37 +136,51 @@ impl<T> Pool<T> {
         make: impl FnOnce() -> io::Result<T>,
         work: impl FnOnce(&mut T) -> Result<R, E>,
     ) -> Result<R, E> {
-        let all_are_lent = |state: &mut PoolState<T>| state.free.is_empty() && state.lent >= self.most;
-        let waited = self
-            .came_back
-            .wait_timeout_while(self.lock(), self.wait_max, all_are_lent);
-        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        let found = state.free.pop();
-        state.lent += 1;
-        drop(state);
+        let (found, number) = self.lend();
         // What a panic was met with does not come back; its place does.
-        let _place = Place { pool: self };
+        let _place = Place { pool: self, number };
         let mut thing = match found {
             Some(found) => found,
             None => make()?,
         };
         let done = work(&mut thing);
         let mut state = self.lock();
-        if state.lent <= self.most {
+        state.lent.leave(number); // it is among the free ones, or freed
+        if state.free.len() + state.lent.counted(Instant::now(), self.counts_for) < self.most {
             state.free.push(thing);
         }
         done
+    }
+
+    /// Waits until one is free or may be made. What is free, and what this is called among those that are lent.
+    fn lend(&self) -> (Option<T>, u64) {
+        let give_up_at = Instant::now() + self.counts_for;
+        let mut state = self.lock();
+        loop {
+            let now = Instant::now();
+            let wait = match state.free.is_empty() {
+                true => state.lent.wait(now, self.most, self.counts_for),
+                false => None,
+            };
+            let Some(wait) = wait.filter(|_| now < give_up_at) else {
+                let found = state.free.pop();
+                return (found, state.lent.enter(now));
+            };
+            let waited = self.came_back.wait_timeout(state, wait.min(give_up_at - now));
+            (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        }
     }
 }
 
 /// A thing is lent.
 struct Place<'a, T> {
     pool: &'a Pool<T>,
+    number: u64,
 }
 
 impl<T> Drop for Place<'_, T> {
     fn drop(&mut self) {
-        self.pool.lock().lent -= 1;
+        self.pool.lock().lent.leave(self.number);
         self.pool.came_back.notify_one();
     }
 }
@@ -157,11 +208,11 @@ mod tests {
             }
         });
         let state = pool.lock();
-        assert!(made.into_inner() <= 2 && state.free.len() <= 2 && state.lent == 0);
+        assert!(made.into_inner() <= 2 && state.free.len() <= 2 && state.lent.since.is_empty());
     }
 
     #[test]
-    fn who_has_waited_enough_gets_one_that_is_not_kept() {
+    fn who_has_waited_enough_gets_one_and_no_more_are_kept_than_there_are_to_be() {
         let (pool, made) = (Pool::new(1, Duration::from_millis(1)), AtomicUsize::new(0));
         let make = || Ok(made.fetch_add(1, Ordering::SeqCst));
         let both = pool.with(make, |first| {
@@ -170,7 +221,34 @@ mod tests {
         });
         assert_eq!(both.unwrap(), (0, 1));
         let state = pool.lock();
-        assert_eq!((&state.free[..], state.lent), (&[0][..], 0));
+        assert_eq!((state.free.len(), state.lent.since.len()), (1, 0));
+    }
+
+    #[test]
+    fn what_is_lent_for_long_counts_no_more_and_holds_up_nobody() {
+        let (most, counts_for) = (2, Duration::from_secs(10));
+        let (start, mut lent) = (Instant::now(), Lent::default());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let wait = |lent: &Lent, seconds| lent.wait(at(seconds), most, counts_for).map(|wait| wait.as_secs());
+        let first = lent.enter(at(0));
+        assert_eq!(wait(&lent, 0), None);
+        lent.enter(at(4));
+        assert_eq!(
+            (wait(&lent, 4), wait(&lent, 9), wait(&lent, 10)),
+            (Some(6), Some(1), None)
+        );
+        lent.enter(at(11));
+        assert_eq!((wait(&lent, 11), wait(&lent, 14)), (Some(3), None));
+        lent.enter(at(11));
+        assert_eq!(
+            (wait(&lent, 14), wait(&lent, 20), wait(&lent, 21)),
+            (Some(7), Some(1), None)
+        );
+        lent.leave(first);
+        assert_eq!(
+            (lent.counted(at(12), counts_for), lent.counted(at(40), counts_for)),
+            (3, 0)
+        );
     }
 
     #[test]
