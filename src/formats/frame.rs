@@ -484,6 +484,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn bodies_are_summed_up_by_crc_32c_whatever_their_length_and_pieces() {
+        assert_eq!(body_crc(b"123456789"), 0xe306_9283); // the check value that catalogues of CRCs give
+        let bytes: Vec<u8> = (0..5000_u32)
+            .map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8)
+            .collect();
+        for len in (0..1100).chain([4095, 4096, 4097, 5000]) {
+            let (mut sum, expected) = (BodySum::new(), crc32c::crc32c(&bytes[..len]));
+            let (first, rest) = bytes[..len].split_at(len * 2 / 3);
+            sum.add(first);
+            sum.add(rest);
+            assert_eq!(
+                (body_crc(&bytes[..len]), sum.crc()),
+                (expected, expected),
+                "{len} bytes"
+            );
+        }
+    }
+
     proptest! {
         #[test]
         fn a_flipped_bit_is_always_noticed(byte in 0..HEADER_LEN, bit in 0..8u32) {
