@@ -12,6 +12,8 @@ mod archive;
 mod backlog;
 mod crowd;
 mod drain;
+mod drain_v2;
+mod engine;
 mod growth;
 mod input;
 mod latency;

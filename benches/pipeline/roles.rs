@@ -4,8 +4,13 @@ use super::Outcome;
 use super::scene::{GROUP, Scene};
 use rustix::process::{Pid, Signal};
 use std::io::{BufRead, BufReader};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The longest that a role may take to start.
+const START_MAX: Duration = Duration::from_secs(60);
 
 /// The program, as it was built for this run.
 pub(crate) fn hog(arguments: &[&str]) -> Command {
@@ -98,6 +103,18 @@ impl Role {
         }
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
         Ok(Role { child, peak_kib: 0 })
+    }
+
+    /// Waits until this sender serves its group: it has started.
+    pub(crate) fn wait_until_it_serves(&mut self, scene: &Scene) -> Outcome<()> {
+        let gives_up = Instant::now() + START_MAX;
+        while UnixStream::connect(scene.intake()).is_err() {
+            if self.is_done()? || Instant::now() > gives_up {
+                return Err("the sender did not start".into());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
     }
 
     /// Notes the peak of the role's memory. The kernel keeps it, so only what grew in the last moments of a process

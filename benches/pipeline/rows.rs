@@ -5,7 +5,9 @@ use super::stored::Stored;
 use super::table::Row;
 use super::target::Target::{AtLeast, AtMost, Machine, RatioAtLeast, RatioAtMost, Watched};
 use super::{acknowledged, senders};
-use super::{backlog, crowd, drain, latency, limits, neighbours, newcomer, record, sessions, shipment};
+use super::{
+    backlog, crowd, drain, drain_v2, engine, latency, limits, neighbours, newcomer, record, sessions, shipment,
+};
 
 pub(crate) fn rows() -> Vec<Row> {
     let mut rows = log_call();
@@ -57,11 +59,30 @@ fn log_call() -> Vec<Row> {
 }
 
 fn pipeline() -> Vec<Row> {
+    let mut long = None;
     vec![
         Row::new("drain", "drain, ring to spool", "MB/s", RatioAtLeast(0.7), |_| {
             drain::measure()
         })
         .against("writing the bytes with pwritev, 1 MiB at a time"),
+        Row::new(
+            "drain_v2",
+            "drain of a queue of version 2, queue to spool, in bytes of payload",
+            "MB/s",
+            RatioAtLeast(0.8),
+            |_| drain_v2::measure(),
+        )
+        .against("draining a ring with as many records")
+        .rounds_at_most(3),
+        Row::new(
+            "engine",
+            "engine reading a file of lines, while a sender drains to its spool",
+            "MB/s",
+            AtLeast(1000.0),
+            move |run| engine::measure(run, &mut long),
+        )
+        .against("reading the file and finding its newlines, on one thread")
+        .rounds_at_most(3),
         Row::new(
             "idle_rings",
             "batchsend with 1,000 idle rings, share of a processor",

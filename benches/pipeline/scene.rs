@@ -36,6 +36,11 @@ impl Scene {
         self.rings.path()
     }
 
+    /// Where the scene's sender is told of queues of version 2.
+    pub(crate) fn intake(&self) -> PathBuf {
+        self.path("send").join(format!("hstore.{GROUP}.sk"))
+    }
+
     /// Waits until nothing is left to be written to the disk: what was measured before must not slow down what comes next.
     pub(crate) fn settle(&self) -> Outcome<()> {
         Ok(rustix::fs::syncfs(File::open(self.directory.path())?)?)
