@@ -2,15 +2,15 @@
 
 use super::Outcome;
 use super::scene::{GROUP, Scene};
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The longest that a role may take to start.
-const START_MAX: Duration = Duration::from_secs(60);
+/// The longest that a role may take to start, or to stop.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The program, as it was built for this run.
 pub(crate) fn hog(arguments: &[&str]) -> Command {
@@ -107,7 +107,7 @@ impl Role {
 
     /// Waits until this sender serves its group: it has started.
     pub(crate) fn wait_until_it_serves(&mut self, scene: &Scene) -> Outcome<()> {
-        let gives_up = Instant::now() + START_MAX;
+        let gives_up = Instant::now() + PATIENCE;
         while UnixStream::connect(scene.intake()).is_err() {
             if self.is_done()? || Instant::now() > gives_up {
                 return Err("the sender did not start".into());
@@ -137,10 +137,22 @@ impl Role {
         nanoseconds / 1e9
     }
 
-    /// Stops it where it is, or has it go on from there.
+    /// Stops it where it is, or has it go on from there. Once it is stopped, none of its threads does anything any more.
     pub(crate) fn pause(&self, pauses: bool) -> Outcome<()> {
-        let signal = if pauses { Signal::STOP } else { Signal::CONT };
-        Ok(rustix::process::kill_process(Pid::from_child(&self.child), signal)?)
+        let pid = Pid::from_child(&self.child);
+        if !pauses {
+            return Ok(kill_process(pid, Signal::CONT)?);
+        }
+        kill_process(pid, Signal::STOP)?;
+        // The signal is only sent by then.
+        let gives_up = Instant::now() + PATIENCE;
+        while waitid(WaitId::Pid(pid), WaitIdOptions::STOPPED | WaitIdOptions::NOHANG)?.is_none() {
+            if Instant::now() > gives_up {
+                return Err("a role did not stop".into());
+            }
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        Ok(())
     }
 
     /// Whether it ended, and well.
