@@ -180,9 +180,11 @@ fn original_senders_that_are_silent_keep_nobody_out() {
     hog::os::process::raise_open_files();
     let scene = Scene::new();
     let mut receiver = scene.receiver("recv");
-    let mut silent: Vec<_> = (0..PLACES)
-        .map(|_| Classic::start(&receiver.address, GROUP, &counting()))
-        .collect();
+    let mut silent = vec![Classic::start(&receiver.address, GROUP, &counting())];
+    wait_until("the first is silent before the others are", || {
+        receiver.process().words().contains("ships as an original sender")
+    });
+    silent.extend((1..PLACES).map(|_| Classic::start(&receiver.address, GROUP, &counting())));
     let mut one_more = Classic::start(&receiver.address, GROUP, &counting());
     assert_eq!(
         silent[0].answer(),
