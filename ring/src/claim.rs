@@ -238,46 +238,67 @@ fn judge(
         .map_err(io_error("read", path))?
         .map_err(not_a_ring)?;
     let ring = Mapping::of_reader(&file, identity.capacity).map_err(io_error("map", path))?;
-    let nothing_to_resume = || Error::NothingToResume { name: name.to_owned() };
-    let held = |owner: OwnerWord| Error::Held {
-        name: name.to_owned(),
-        pid: owner.pid().unwrap_or(0),
-    };
-    let this_boot = owner::boot_id().map_err(io_error("read", Path::new("/proc/sys/kernel/random/boot_id")))?;
-
     if !sys::try_lock(&file).map_err(io_error("lock", path))? {
         let owner = OwnerWord::load(&ring);
         // Asked before a lock of our own could be mistaken for a sign of life.
         let lives = Watch::default().judge(&ring, &file) == Liveness::Living && owner.pid().is_some();
         return if lives || patience_is_over {
-            Err(held(owner))
+            Err(held(name, owner))
         } else {
             Ok(Judgement::Later)
         };
     }
-    if !is_at(&file, path)? {
-        return Ok(Judgement::Again);
-    }
-    let owner = OwnerWord::load(&ring);
-    // With the lock in our hands an owner of another pid namespace is dead; one of ours has to prove it.
-    if identity.boot == this_boot && Watch::default().judge(&ring, &file) == Liveness::Living {
-        return Err(held(owner));
-    }
-    let adoptable = identity.boot == this_boot && is_adoptable(&identity, &ring, owner);
-    if adoptable && resume != Resume::Off {
-        if let Some(group) = group.options().shm_group {
-            group.share_file(&file, path)?; // an earlier run did perhaps not
-        }
-        return Ok(match adopt(group, identity, file, path, owner)? {
+    match judge_locked(group, name, resume, path, &file, &identity, &ring) {
+        Ok(Some(seen)) => Ok(match adopt(group, identity, file, path, seen)? {
             Some(claim) => Judgement::Mine(Box::new(claim)),
             None => Judgement::Again,
-        });
+        }),
+        other => {
+            // Explicitly, since a child forked at a bad moment may still share the open file description.
+            let _ = sys::unlock(&file);
+            other.map(|_| Judgement::Again)
+        }
+    }
+}
+
+/// The owner from whom to take the ring over, if it is to be resumed. Otherwise its name was freed, or is another file's now. The caller holds its lock.
+fn judge_locked(
+    group: &Group,
+    name: &str,
+    resume: Resume,
+    path: &Path,
+    file: &File,
+    identity: &Identity,
+    ring: &Mapping,
+) -> Result<Option<OwnerWord>, Error> {
+    if !is_at(file, path)? {
+        return Ok(None);
+    }
+    let owner = OwnerWord::load(ring);
+    let this_boot = owner::boot_id().map_err(io_error("read", Path::new("/proc/sys/kernel/random/boot_id")))?;
+    // With the lock in our hands an owner of another pid namespace is dead; one of ours has to prove it.
+    if identity.boot == this_boot && Watch::default().judge(ring, file) == Liveness::Living {
+        return Err(held(name, owner));
+    }
+    let adoptable = identity.boot == this_boot && is_adoptable(identity, ring, owner);
+    if adoptable && resume != Resume::Off {
+        if let Some(group) = group.options().shm_group {
+            group.share_file(file, path)?; // an earlier run did perhaps not
+        }
+        return Ok(Some(owner));
     }
     if resume == Resume::Require {
-        return Err(nothing_to_resume());
+        return Err(Error::NothingToResume { name: name.to_owned() });
     }
-    set_aside(group, &identity, &ring, path, owner)?;
-    Ok(Judgement::Again)
+    set_aside(group, identity, ring, path, owner)?;
+    Ok(None)
+}
+
+fn held(name: &str, owner: OwnerWord) -> Error {
+    Error::Held {
+        name: name.to_owned(),
+        pid: owner.pid().unwrap_or(0),
+    }
 }
 
 /// `None`: there is no such file.

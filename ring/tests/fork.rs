@@ -3,7 +3,9 @@
 
 use hog_ring::{Error, Group, GroupOptions, Resume, RingReader, Statement, Walk, Writer, ring_files, statement};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tempfile::TempDir;
 
 static NUMBER: Statement<(u64,)> = statement!("number", "$0");
@@ -153,4 +155,29 @@ fn lock_does_not_outlive_the_owner_in_its_child() {
         libc::close(pipe[0]);
     }
     assert_eq!(heir.unwrap().recovered().unwrap().state, b"s");
+}
+
+#[test]
+fn children_forked_at_any_moment_do_not_keep_the_lock_of_a_ring_that_was_set_aside() {
+    let _alone = alone();
+    let (_shm, group) = group();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                fork(|| {
+                    std::thread::sleep(Duration::from_millis(2));
+                    true
+                });
+            }
+        });
+        let unlinked = (0..300).try_for_each(|_| {
+            drop(group.named_writer("n", Resume::Off)?);
+            let reader = RingReader::open(&group.directory().join("n.ring"))?;
+            drop(group.named_writer("n", Resume::Off)?);
+            reader.unlink().map_err(Box::<dyn std::error::Error>::from)
+        });
+        done.store(true, Ordering::Relaxed); // before anything may panic here: the scope waits for the other
+        unlinked.unwrap();
+    });
 }
