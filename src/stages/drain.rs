@@ -10,6 +10,17 @@
 use crate::ids::StreamId;
 use std::collections::BTreeMap;
 
+/// What a look saw of the life that a ring is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LifeSeen {
+    /// It goes on.
+    GoesOn,
+    /// Its owner is dead or gone.
+    Over,
+    /// It is over, and the ring was adopted since: behind its end there may be a later life.
+    Followed,
+}
+
 /// What is known of one ring.
 #[derive(Clone, Debug)]
 struct Ring {
@@ -23,7 +34,7 @@ struct Ring {
     begun: bool,
     /// This life is over.
     over: bool,
-    /// The tail that was read first after that was known: all that this life can have.
+    /// The tail that was read first after that was known, or after the ring was seen to be adopted: all that this life can have.
     last: Option<u64>,
     /// It had data when the last look was asked for.
     waiting: bool,
@@ -36,8 +47,8 @@ impl Ring {
         self.tail > self.drained
     }
 
-    /// Whether there is something to take of a life that is over. What appears behind its end is somebody else's who breaks the rules, or a later
-    /// life's; it goes before nobody.
+    /// Whether there is something to take of a life that is over. What appears behind its end, in a ring that nobody adopted, is somebody else's who
+    /// breaks the rules; it goes before nobody. In one that was adopted a later life may be there, perhaps older than all that wait: who takes on sees it.
     fn is_over(&self) -> bool {
         self.over && self.last.is_none_or(|last| self.drained < last)
     }
@@ -105,11 +116,11 @@ impl Drain {
         }
     }
 
-    /// The ring's present life was seen to be over, or to go on. Its tail is read, and told, after that.
-    pub fn saw_life(&mut self, stream: StreamId, over: bool) {
+    /// What was seen of the ring's present life. Its tail is read, and told, after that.
+    pub fn saw_life(&mut self, stream: StreamId, life: LifeSeen) {
         if let Some(ring) = self.rings.get_mut(&stream) {
-            ring.over = over;
-            ring.last = ring.last.filter(|_| over);
+            ring.over = life != LifeSeen::GoesOn;
+            ring.last = ring.last.filter(|_| life == LifeSeen::Over);
         }
     }
 
@@ -246,7 +257,7 @@ mod tests {
         let old = ring(&mut drain, 3, 8);
         let older = ring(&mut drain, 2, 8);
         for stream in [old, older] {
-            drain.saw_life(stream, true);
+            drain.saw_life(stream, LifeSeen::Over);
         }
         drain.looked(9);
         assert_eq!(drain.plan(), Plan::Take(vec![older, old, young]));
@@ -271,7 +282,7 @@ mod tests {
         let ghost = ring(&mut drain, 1, 8);
         let other = ring(&mut drain, 2, 8);
         drain.plan();
-        drain.saw_life(ghost, true);
+        drain.saw_life(ghost, LifeSeen::Over);
         drain.saw_tail(ghost, 16);
         drain.looked(2);
         assert_eq!(drain.plan(), Plan::Take(vec![ghost, other]));
@@ -281,7 +292,7 @@ mod tests {
         let mut firsts = std::collections::HashSet::new();
         for tail in 3..6 {
             // Its owner is said to be dead, and yet somebody writes.
-            drain.saw_life(ghost, true);
+            drain.saw_life(ghost, LifeSeen::Over);
             drain.saw_tail(ghost, tail * 8);
             assert!(!drain.is_over(ghost));
             let Plan::Take(list) = drain.plan() else { panic!() };
@@ -289,6 +300,31 @@ mod tests {
             firsts.insert(list[0]);
         }
         assert_eq!(firsts.len(), 2, "they take turns");
+    }
+
+    #[test]
+    fn a_ring_that_was_adopted_behind_the_end_of_a_life_is_taken_from_before_a_younger_one_begins() {
+        let mut drain = Drain::default();
+        let adopted = ring(&mut drain, 1, 8);
+        drain.plan();
+        drain.saw_life(adopted, LifeSeen::Over);
+        drain.saw_tail(adopted, 8);
+        drain.looked(1);
+        drain.took(adopted, 8);
+        // Its heir has come, logged and gone, and then the younger one began.
+        drain.saw_tail(adopted, 16);
+        let young = ring(&mut drain, 9, 8);
+        assert_eq!(drain.plan(), Plan::Look { before: 9 });
+        drain.saw_life(adopted, LifeSeen::Followed);
+        drain.saw_tail(adopted, 16);
+        drain.looked(9);
+        for _ in 0..2 {
+            assert_eq!(drain.plan(), Plan::Take(vec![adopted, young]));
+            assert!(
+                drain.is_over(adopted),
+                "whoever takes from it finds the life of its heir"
+            );
+        }
     }
 
     #[test]
@@ -312,7 +348,7 @@ mod tests {
         drain.saw_tail(adopted, 16);
         assert_eq!(drain.plan(), Plan::Look { before: 9 });
         let between = ring(&mut drain, 5, 8);
-        drain.saw_life(between, true);
+        drain.saw_life(between, LifeSeen::Over);
         drain.looked(9);
         assert_eq!(drain.plan(), Plan::Take(vec![between, adopted]));
         assert!(drain.is_first(adopted));

@@ -2,6 +2,7 @@
 //! meanwhile.
 
 use crate::scene::{Scene, wait_until};
+use rustix::process::Signal;
 
 const RUNS: usize = 50;
 
@@ -76,6 +77,32 @@ fn runs_on_two_files_in_turn_arrive_in_order() {
         if run % 5 == 4 {
             sender = scene.sender(&[&receiver.address]);
         }
+    }
+    scene.wait_acked();
+    scene.assert_arrived(&receiver, &expected);
+}
+
+#[test]
+fn runs_that_follow_one_another_while_the_sender_stands_still_arrive_in_order() {
+    let scene = Scene::new();
+    let receiver = scene.receiver("recv");
+    let sender = scene.sender(&[&receiver.address]);
+    let (mut expected, mut contents) = (Vec::new(), Vec::new());
+    for round in 0..4 {
+        // The second time, the sender has known the ring of the file at rest, and learns of its next run and of another program's at once.
+        for half in ["drained", "found"] {
+            if half == "found" {
+                wait_until("the sender has all", || scene.progress().0 == scene.progress().1);
+                sender.stand_still();
+            }
+            let growth = format!("round {round} {half} in a file\n").into_bytes();
+            contents.extend_from_slice(&growth);
+            scene.log(&[&scene.file("0.log", &contents)]);
+            let piped = format!("round {round} {half} by a pipe\n").into_bytes();
+            scene.pipe(&scene.file("piped", &piped)).succeed();
+            expected.extend([growth, piped].concat());
+        }
+        sender.signal(Signal::CONT);
     }
     scene.wait_acked();
     scene.assert_arrived(&receiver, &expected);

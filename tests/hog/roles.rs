@@ -118,6 +118,15 @@ impl Process {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// Stops it, and waits until it is stopped.
+    pub(crate) fn stand_still(&self) {
+        self.signal(Signal::STOP);
+        wait_until("it stands still", || {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+            status.lines().any(|line| line.starts_with("State:\tT"))
+        });
+    }
+
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
     }

@@ -9,6 +9,7 @@ use crate::formats::frame::END_SPAN;
 use crate::formats::table::StreamState;
 use crate::modes::recorder::RegionMet;
 use crate::os::clock;
+use crate::stages::drain::LifeSeen;
 use hog_ring::reader::Liveness;
 use std::time::Duration;
 use tracing::{info, warn};
@@ -130,9 +131,14 @@ impl<L: GroupLog> Drainer<L> {
             let Some(ring) = self.rings.get_mut(stream) else {
                 continue;
             };
-            let adopted_since = ring.reader.adopted() > ring.born;
-            let over = adopted_since || !matches!(ring.reader.liveness(), Liveness::Living);
-            self.drain.saw_life(stream, over);
+            let life = if ring.reader.adopted() > ring.born {
+                LifeSeen::Followed
+            } else if matches!(ring.reader.liveness(), Liveness::Living) {
+                LifeSeen::GoesOn
+            } else {
+                LifeSeen::Over
+            };
+            self.drain.saw_life(stream, life);
         }
         self.read_tails();
         self.drain.looked(before);
