@@ -273,7 +273,7 @@ impl Parcel {
 fn crc_of(header: &FrameHeader, raw: &[u8]) -> u32 {
     match header.codec {
         Codec::None => header.body_crc,
-        Codec::Zstd | Codec::Lz4 => crc32c::crc32c(raw),
+        Codec::Zstd | Codec::Lz4 => frame::body_crc(raw),
     }
 }
 

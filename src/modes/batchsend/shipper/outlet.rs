@@ -255,7 +255,7 @@ impl Press {
         }
         let (codec, bytes) = self.compressor.squeeze(&frame.raw).unzip();
         let codec = codec.unwrap_or(Codec::None);
-        let crc = bytes.map_or(frame.header.body_crc, crc32c::crc32c);
+        let crc = bytes.map_or(frame.header.body_crc, frame::body_crc);
         if let Some(claim) = claim {
             let bytes = bytes.map(<[u8]>::to_vec);
             claim.made(Body { codec, crc, bytes });
