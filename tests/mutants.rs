@@ -40,6 +40,10 @@ const MUTANTS: &[(&str, &str)] = &[
         "syscalls::a_local_killed_at_any_system_call_loses_and_doubles_nothing",
     ),
     (
+        "heir-takes-its-time",
+        "order::runs_that_follow_one_another_while_the_sender_stands_still_arrive_in_order",
+    ),
+    (
         "stalled-worker-writes-on",
         "supervision::provoked::a_drainer_that_stalls_is_replaced_and_does_no_harm_when_it_wakes_up",
     ),
@@ -109,6 +113,7 @@ const SIMULATED: &[&str] = &[
     "ack-before-sync",
     "checkpoint-before-sync",
     "retried-fsync",
+    "heir-takes-its-time",
     "stalled-worker-writes-on",
 ];
 

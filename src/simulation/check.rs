@@ -1,6 +1,6 @@
 //! Reads an archive as `hog cat` does, and holds it against what was logged.
 
-use super::history::History;
+use super::history::{History, check_order_of_runs};
 use super::program;
 use crate::formats::body::{End, Gap};
 use crate::ids::StreamId;
@@ -17,6 +17,8 @@ use uuid::Uuid;
 struct Found {
     /// Numbers by program, in the order of the archive.
     numbers: Vec<Vec<u64>>,
+    /// All of them with their programs.
+    all: Vec<(usize, u64)>,
     complaints: Vec<String>,
     /// Streams that never ended, by what names them to the visitor.
     open: BTreeMap<usize, StreamId>,
@@ -33,13 +35,15 @@ pub(super) struct Must<'a> {
     pub(super) may_lack: bool,
 }
 
-/// Whether the archive below `path` holds what each program logged, and nothing else, in order, and each stream is over whose ring is.
+/// Whether the archive below `path` holds what each program logged, and nothing else, in order, also that of runs of any programs that followed one another,
+/// and each stream is over whose ring is.
 ///
 /// # Errors
 /// What is wrong, in words.
 pub(super) fn archive(path: &Path, must: &Must<'_>) -> Result<(), String> {
     let mut found = Found {
         numbers: vec![Vec::new(); must.histories.len()],
+        all: Vec::new(),
         complaints: Vec::new(),
         open: BTreeMap::new(),
         may_lack: must.may_lack,
@@ -60,7 +64,7 @@ pub(super) fn archive(path: &Path, must: &Must<'_>) -> Result<(), String> {
             .check(numbers)
             .map_err(|words| format!("program {program}: {words}"))?;
     }
-    Ok(())
+    check_order_of_runs(must.histories, &found.all)
 }
 
 /// Whether no frame of an archive that never had to go back stores again what one before it stores.
@@ -102,6 +106,7 @@ impl Visitor for Found {
         match program::understand(record.payload) {
             Some((program, number)) if (program as usize) < self.numbers.len() => {
                 self.numbers[program as usize].push(number);
+                self.all.push((program as usize, number));
             }
             _ => self.complaints.push(format!(
                 "{stream} has a record at {} that nobody logged",

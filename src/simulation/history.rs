@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::time::Instant;
 
 /// What is known of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,17 +19,51 @@ pub(super) enum Known {
     Excused,
 }
 
+/// A run of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Run {
+    /// The number of its first record.
+    first: u64,
+    began: Instant,
+    /// `None`: it goes on.
+    ended: Option<Instant>,
+}
+
 /// The numbers of one program.
 #[derive(Clone, Debug, Default)]
 pub(super) struct History {
     known: Vec<Known>,
     calls: u32,
+    runs: Vec<Run>,
 }
 
 impl History {
     /// The number that the next record would have.
     pub(super) fn next(&self) -> u64 {
         self.known.len() as u64
+    }
+
+    /// A run that began then logs from now on.
+    pub(super) fn runs_since(&mut self, began: Instant) {
+        self.runs.push(Run {
+            first: self.next(),
+            began,
+            ended: None,
+        });
+    }
+
+    /// The present run has ended.
+    pub(super) fn run_ended(&mut self, at: Instant) {
+        if let Some(run) = self.runs.last_mut() {
+            run.ended.get_or_insert(at);
+        }
+    }
+
+    /// The run that logged `number`, unless its host lost it, or no run did.
+    fn run_of(&self, number: u64) -> Option<&Run> {
+        let known = self.known.get(index(number))?;
+        let runs = self.runs.partition_point(|run| run.first <= number);
+        self.runs[..runs].last().filter(|_| *known != Known::Excused)
     }
 
     /// A call is about to log `count` records.
@@ -124,6 +159,31 @@ impl History {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether what runs logged that ended before others began, of whichever programs, comes before what those logged. `found` has the programs and their numbers
+/// in the order of an archive.
+///
+/// # Errors
+/// What is wrong, in words.
+pub(super) fn check_order_of_runs(histories: &[&History], found: &[(usize, u64)]) -> Result<(), String> {
+    let mut latest: Option<((usize, u64), Instant)> = None;
+    for &(program, number) in found {
+        let Some(run) = histories.get(program).and_then(|history| history.run_of(number)) else {
+            continue;
+        };
+        if let Some(((later, later_number), began)) = latest
+            && run.ended.is_some_and(|ended| ended < began)
+        {
+            return Err(format!(
+                "out of order: {number} of program {program} comes after {later_number} of program {later}, whose run began when that run had ended"
+            ));
+        }
+        if latest.is_none_or(|(_, began)| began < run.began) {
+            latest = Some(((program, number), run.began));
+        }
+    }
+    Ok(())
 }
 
 fn index(number: u64) -> usize {

@@ -5,6 +5,7 @@
 
 use super::history::History;
 use super::process::Process;
+use crate::os::clock;
 use hog_ring::{Error, Group, GroupOptions, Resume, Statement, Writer, statement};
 use std::path::Path;
 
@@ -58,7 +59,7 @@ impl Program {
     /// # Errors
     /// When its ring contradicts what was logged.
     pub(super) fn start(&mut self, shm: &Path, process: Process, kill: Option<u64>) -> Result<(), String> {
-        let (is_named, name) = (self.is_named, format!("program{}", self.number));
+        let (is_named, name, began) = (self.is_named, format!("program{}", self.number), clock::moment());
         let opened = process.run(kill, || -> Result<_, Error> {
             let group = GroupOptions::new(super::GROUP)
                 .shm_dir(shm)
@@ -85,6 +86,7 @@ impl Program {
             })?;
             self.history.resumed(next)?;
         }
+        self.history.runs_since(began);
         self.run = Some(Run {
             process,
             writer,
@@ -140,7 +142,10 @@ impl Program {
             // There was no room, and it did not wait.
             Some(Err(Error::Stopped)) => self.history.declined(&numbers),
             Some(Err(error)) => return Err(format!("program {number} cannot log: {error}")),
-            None => self.run = None,
+            None => {
+                self.run = None;
+                self.history.run_ended(clock::moment());
+            }
         }
         Ok(())
     }
@@ -154,6 +159,7 @@ impl Program {
         }) = self.run.take()
         {
             process.run(kill, || drop(writer));
+            self.history.run_ended(clock::moment());
         }
     }
 
@@ -161,6 +167,7 @@ impl Program {
     pub(super) fn kill(&mut self) {
         if let Some(run) = self.run.take() {
             run.process.kill();
+            self.history.run_ended(clock::moment());
         }
     }
 }

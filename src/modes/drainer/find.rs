@@ -10,6 +10,7 @@ use crate::formats::table::StreamState;
 use crate::modes::recorder::RegionMet;
 use crate::os::clock;
 use crate::stages::drain::LifeSeen;
+use hog_ring::mutant;
 use hog_ring::reader::Liveness;
 use std::time::Duration;
 use tracing::{info, warn};
@@ -131,12 +132,11 @@ impl<L: GroupLog> Drainer<L> {
             let Some(ring) = self.rings.get_mut(stream) else {
                 continue;
             };
-            let life = if ring.reader.adopted() > ring.born {
-                LifeSeen::Followed
-            } else if matches!(ring.reader.liveness(), Liveness::Living) {
-                LifeSeen::GoesOn
-            } else {
-                LifeSeen::Over
+            let life = match ring.reader.adopted() > ring.born {
+                true if mutant::on("heir-takes-its-time") => LifeSeen::Over,
+                true => LifeSeen::Followed,
+                false if matches!(ring.reader.liveness(), Liveness::Living) => LifeSeen::GoesOn,
+                false => LifeSeen::Over,
             };
             self.drain.saw_life(stream, life);
         }
