@@ -59,7 +59,7 @@ bench *ARGUMENTS:
     cp "${CARGO_TARGET_DIR:-target}/release/hog" "${CARGO_TARGET_DIR:-target}/release/hog-with-mutants"
     HOG_WITH_MUTANTS="${CARGO_TARGET_DIR:-target}/release/hog-with-mutants" cargo bench --bench pipeline -- --json benches/runs --plots docs/performance --page docs/PERFORMANCE.md "$@"
 
-# Measures single steps of rings and formats: [FILTER]
+# Measures single steps of rings, formats and spools: [FILTER]
 micro *ARGUMENTS:
     cargo bench --bench micro -- "$@"
 

@@ -5,6 +5,7 @@
 
 mod formats;
 mod ring;
+mod spool;
 
 fn main() {
     divan::main();
