@@ -68,7 +68,8 @@ pub(super) struct BatchsendArgs {
     store_dir: Option<PathBuf>,
     /// How long a record may wait for others to leave with
     ///
-    /// A batch leaves at the latest this long after its first record was drained, and with --drain-and-exit after 100 ms.
+    /// A batch leaves at the latest this long after its first record was drained, with --drain-and-exit after 100 ms, and at once when all who logged are gone: nobody could add to
+    /// it.
     ///
     /// The default is a delay that nobody notices who reads logs, and long enough for batches that compress well. Longer ones compress better.
     #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = time)]

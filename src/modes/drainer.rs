@@ -97,6 +97,8 @@ pub struct Drainer<L> {
     pass: Pass,
     /// The log took nothing of the batch, which waits.
     is_stuck: bool,
+    /// Something was appended since the log was last told that nobody logs any more.
+    has_news: bool,
     /// That the disk refuses was said.
     said_stuck: bool,
     changes: u64,
@@ -134,6 +136,7 @@ impl<L: GroupLog> Drainer<L> {
             stop,
             pass: Pass::default(),
             is_stuck: false,
+            has_news: false,
             said_stuck: false,
             changes: 0,
             scan_due: now,
@@ -215,6 +218,9 @@ impl<L: GroupLog> Drainer<L> {
         self.look_at_owners()?;
         self.publish_synced();
         self.note_progress();
+        if matches!(took, Turn::Took(0)) {
+            self.note_rest();
+        }
         Ok(if self.is_stuck { Turn::Stuck } else { took })
     }
 
@@ -322,7 +328,7 @@ impl<L: GroupLog> Drainer<L> {
             }
             Err(error) => return Err(chain(&error)),
         }
-        self.is_stuck = false;
+        (self.is_stuck, self.has_news) = (false, true);
         if std::mem::take(&mut self.said_stuck) {
             info!("group {}: the {} takes records again", self.group, L::NAME);
         }
@@ -378,6 +384,22 @@ impl<L: GroupLog> Drainer<L> {
                 }
             }
         });
+    }
+
+    /// Tells the log, once, when all that logged are gone and all that they logged is appended.
+    fn note_rest(&mut self) {
+        if !self.has_news || !self.batch.is_empty() || !self.rings.iter().all(|(_, ring)| ring.is_left()) {
+            return;
+        }
+        // What one logged before it left is seen by now.
+        if self
+            .rings
+            .iter()
+            .all(|(_, ring)| ring.ending || ring.tail_hint() == ring.drained)
+        {
+            self.has_news = false;
+            self.log.rest();
+        }
     }
 
     fn log_in_words(&self) -> String {

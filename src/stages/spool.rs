@@ -252,6 +252,11 @@ impl Spool {
         Ok(())
     }
 
+    /// Nobody logs any more: shippers need not wait for more to send what they have with.
+    pub fn rest(&mut self) {
+        let _ = self.pass.act(|| self.index.rest()); // of a relieved one its successor says it
+    }
+
     /// What the operator should know since this was last asked.
     pub fn notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.fullness.notices)

@@ -398,3 +398,14 @@ fn a_sender_that_is_to_drain_and_exit_waits_for_no_batch() {
         .succeed();
     scene.assert_arrived(&receiver, &bytes);
 }
+
+#[test]
+fn what_was_logged_waits_for_no_batch_once_nobody_logs() {
+    let scene = Scene::new();
+    let receiver = scene.receiver("recv");
+    let _sender = scene.sender_with(&["web"], &[&receiver.address], &["--batch-time", "1h"]);
+    let bytes = scene.lines(1 << 12);
+    scene.log(&[&scene.file("input.log", &bytes)]);
+    scene.wait_acked();
+    scene.assert_arrived(&receiver, &bytes);
+}

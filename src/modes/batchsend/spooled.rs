@@ -47,6 +47,10 @@ impl GroupLog for Spool {
         Self::abandon_failed_segment(self)
     }
 
+    fn rest(&mut self) {
+        Self::rest(self);
+    }
+
     fn know_rings(&mut self, rings: HashSet<StreamId>) {
         self.index().set_rings(&rings);
     }

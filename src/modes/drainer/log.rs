@@ -65,6 +65,9 @@ pub trait GroupLog: Send + Sized + 'static {
     /// Learns which rings there are, all of them: a stream without a ring that has ended cannot come back.
     fn know_rings(&mut self, rings: HashSet<StreamId>);
 
+    /// Nobody logs any more, and all that was logged is appended: who waits for more to send it with need not. A hint, which the next producer takes back.
+    fn rest(&mut self) {}
+
     /// An earlier session's part of `stream` was to be left, and its producer lives after all: it is delivered, before what is appended next.
     fn take_up(&mut self, _stream: StreamId) {}
 

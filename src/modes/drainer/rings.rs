@@ -46,6 +46,12 @@ impl RingHandle {
     pub fn tail_hint(&self) -> u64 {
         self.reader.tail(self.drained).unwrap_or(self.drained)
     }
+
+    /// Whether its producer is gone, as far as is known without asking the kernel. An heir may come at any time.
+    #[must_use]
+    pub fn is_left(&self) -> bool {
+        self.ending || self.kept.is_some() || self.reader.owner() == OwnerWord::CLOSED
+    }
 }
 
 /// What a scan found.

@@ -85,6 +85,8 @@ pub struct SpoolIndex {
     state: Mutex<IndexState>,
     /// Bytes appended since the start: only to wake shippers by.
     appended: AtomicU64,
+    /// Bytes that were appended when nobody logged any more.
+    rested: AtomicU64,
     /// The other spools of the group.
     companions: Mutex<Companions>,
 }
@@ -180,6 +182,19 @@ impl SpoolIndex {
     #[must_use]
     pub fn appended(&self) -> u64 {
         self.appended.load(Ordering::SeqCst) // against Watch::arm: either the shipper sees the bytes or the drainer the watch
+    }
+
+    /// Whether nothing follows what was appended when [`SpoolIndex::appended`] was `seen`, before somebody logs again.
+    #[must_use]
+    pub fn is_at_rest(&self, seen: u64) -> bool {
+        self.rested.load(Ordering::SeqCst) >= seen // against Watch::arm, as the bytes appended
+    }
+
+    /// Nobody logs any more: wakes the shippers that wait for more to send what they have with.
+    pub(super) fn rest(&self) {
+        let state = self.lock();
+        self.rested.store(self.appended(), Ordering::SeqCst);
+        self.wake(&state.watches, u64::MAX);
     }
 
     /// A bell for one shipper.
@@ -284,6 +299,7 @@ impl SpoolIndex {
         let index = Self {
             state: Mutex::new(state),
             appended: AtomicU64::new(0),
+            rested: AtomicU64::new(0),
             companions: Mutex::default(),
         };
         Ok((index, damaged))

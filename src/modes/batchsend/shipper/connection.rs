@@ -185,9 +185,10 @@ impl<S: Deref<Target = Shipper>> Connection<S> {
         }
         let seen = self.shipper.index.appended();
         let more = self.fill()?;
+        let has_all = !more && self.is_open() && self.shipper.index.is_at_rest(seen);
         let due = self
             .began
-            .is_some_and(|began| clock::since(began) >= self.shipper.options.batch_time);
+            .is_some_and(|began| has_all || clock::since(began) >= self.shipper.options.batch_time);
         if !self.parcel.is_empty()
             && (due || self.is_full || self.parcel.raw_bytes() >= self.shipper.options.batch_bytes)
         {
@@ -199,6 +200,11 @@ impl<S: Deref<Target = Shipper>> Connection<S> {
         Ok(if more { Turn::More } else { Turn::Wait { seen } })
     }
 
+    /// Whether more may be sent before the receiver says something.
+    fn is_open(&self) -> bool {
+        self.awaited.is_none() && self.ship.has_room()
+    }
+
     /// Waits for the receiver, for the spool to grow, or until the parcel is due.
     fn wait(&mut self, hears: &Receiver<Said>, seen: u64) -> Result<(), Ended> {
         if let Some(awaited) = &mut self.awaited
@@ -207,19 +213,19 @@ impl<S: Deref<Target = Shipper>> Connection<S> {
             awaited.since = clock::moment(); // the question waits behind what a slow line takes first
         }
         let options = &self.shipper.options;
-        let is_open = self.awaited.is_none() && self.ship.has_room();
         let mut timeout = PING_AFTER
             .saturating_sub(clock::since(self.sent_at))
             .min(Duration::from_secs(1));
         if let Some(began) = self.began {
             timeout = timeout.min(options.batch_time.saturating_sub(clock::since(began)));
         }
-        if is_open {
+        if self.is_open() {
             let wanted = seen + options.batch_bytes.saturating_sub(self.parcel.raw_bytes()).max(1) as u64;
             // With an empty parcel the first byte counts, for it starts the clock; after that only a whole batch does.
             let wanted = if self.parcel.is_empty() { seen + 1 } else { wanted };
             self.shipper.watch.arm(wanted);
-            if self.shipper.index.appended() >= wanted {
+            let index = &self.shipper.index;
+            if index.appended() >= wanted || (!self.parcel.is_empty() && index.is_at_rest(seen)) {
                 return Ok(());
             }
         }
@@ -298,7 +304,7 @@ impl<S: Deref<Target = Shipper>> Connection<S> {
     /// Puts frames into the parcel; says whether there may be more at once.
     fn fill(&mut self) -> Result<bool, Ended> {
         while !self.is_full && self.parcel.raw_bytes() < self.shipper.options.batch_bytes {
-            if self.awaited.is_some() || !self.ship.has_room() {
+            if !self.is_open() {
                 return Ok(false);
             }
             let next = match self.pending.take() {
