@@ -77,7 +77,7 @@ pub(crate) fn measure_plain(input: &Path) -> Outcome<Sample> {
 pub(crate) struct Way {
     /// Of the sender.
     pub(crate) arguments: Vec<&'static str>,
-    /// The sender's program, if it is not the one that was built for this run.
+    /// The sender's program, if it is not the one that was built for this run: one that can be provoked.
     pub(crate) program: Option<PathBuf>,
     pub(crate) second: Second,
 }
@@ -108,6 +108,12 @@ pub(crate) struct Shipped {
 /// A sender as `way` has it, and the receiver of its second destination.
 fn start(scene: &Scene, address: &str, way: &Way) -> Outcome<(Role, Option<Role>)> {
     let mut program = way.program.as_ref().map_or_else(|| hog(&[]), Command::new);
+    let provoked = scene.path("provoked");
+    if way.program.is_some() {
+        // One that nobody provokes looks as often whether it is provoked.
+        std::fs::create_dir(&provoked)?;
+        program.env("HOG_PROVOKE", &provoked);
+    }
     let mut arguments = [&["--to", address], &way.arguments[..]].concat();
     if way.second == Second::None {
         return Ok((Role::sender_with(program, scene, &arguments)?, None));
@@ -115,10 +121,7 @@ fn start(scene: &Scene, address: &str, way: &Way) -> Outcome<(Role, Option<Role>
     let (second, other) = Role::receiver_of(scene, "127.0.0.1:0", ("archive-2", "recv-2"))?;
     arguments.extend(["--to", &other]);
     if way.second == Second::Panics {
-        let provoked = scene.path("provoked");
-        std::fs::create_dir(&provoked)?;
         std::fs::write(provoked.join(format!("panic ship {GROUP} to {other}")), "")?;
-        program.env("HOG_PROVOKE", provoked);
     }
     Ok((Role::sender_with(program, scene, &arguments)?, Some(second)))
 }
@@ -126,6 +129,7 @@ fn start(scene: &Scene, address: &str, way: &Way) -> Outcome<(Role, Option<Role>
 pub(crate) fn ship(scene: &Scene, input: &Path, way: &Way) -> Outcome<Shipped> {
     let (mut receiver, address) = Role::receiver(scene)?;
     let (mut sender, _second) = start(scene, &address, way)?;
+    sender.wait_until_it_serves(scene)?; // its own start is another row's affair
     let at_first = [sender.processor_time(), receiver.processor_time()];
     let began = Instant::now();
     let mut engine = Role::engine(scene, input)?;
