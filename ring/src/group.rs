@@ -218,6 +218,30 @@ impl Group {
         Ok(Writer::new(self.clone(), claim::named(self, name, resume)?))
     }
 
+    /// The same group, with rings of `bytes` of data from now on: a power of two from 64 KiB to 1 GiB.
+    ///
+    /// # Errors
+    /// [`Error::BadRingSize`].
+    pub fn with_ring_size(&self, bytes: u64) -> Result<Group, Error> {
+        if !is_capacity(bytes) {
+            return Err(Error::BadRingSize { asked: bytes });
+        }
+        let Shared {
+            options,
+            counts_ticks,
+            directory,
+            doorbell,
+        } = &*self.shared;
+        Ok(Group {
+            shared: Arc::new(Shared {
+                options: options.clone().ring_size(bytes),
+                counts_ticks: *counts_ticks,
+                directory: directory.clone(),
+                doorbell: Arc::clone(doorbell),
+            }),
+        })
+    }
+
     /// The group's name.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -49,6 +49,8 @@ const APPEND_PAUSE: Duration = Duration::from_millis(100);
 const LIVES_MAX: u32 = 64;
 /// A pass that took this much is followed by another at once.
 const MUCH: usize = 256 * 1024;
+/// So is one that found this share of a ring full: its producer would wait for room before long.
+const MUCH_OF_A_RING: u64 = 4;
 
 /// What a turn of a drainer came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +101,8 @@ pub struct Drainer<L> {
     is_stuck: bool,
     /// Something was appended since the log was last told that nobody logs any more.
     has_news: bool,
+    /// Some ring was found so full in the last pass that its producer would wait soon.
+    is_behind: bool,
     /// That the disk refuses was said.
     said_stuck: bool,
     changes: u64,
@@ -137,6 +141,7 @@ impl<L: GroupLog> Drainer<L> {
             pass: Pass::default(),
             is_stuck: false,
             has_news: false,
+            is_behind: false,
             said_stuck: false,
             changes: 0,
             scan_due: now,
@@ -173,7 +178,7 @@ impl<L: GroupLog> Drainer<L> {
                 }
                 Turn::Took(bytes) => {
                     sleep = SLEEP_MIN;
-                    if bytes < MUCH {
+                    if bytes < MUCH && !self.is_behind {
                         std::thread::sleep(POLL_BUSY);
                     }
                 }
@@ -249,6 +254,7 @@ impl<L: GroupLog> Drainer<L> {
         if self.doorbell.changes() != self.changes || clock::moment() >= self.scan_due {
             self.scan()?;
         }
+        self.is_behind = false;
         self.read_tails();
         let mut lives = 0;
         'plan: loop {

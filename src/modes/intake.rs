@@ -49,11 +49,9 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 use uuid::Uuid;
 
-/// Bytes of data in the ring of a queue: many times a queue of the original's default size.
-const RING_SIZE: u64 = 256 << 10;
 /// Between two passes that found something.
 const POLL_BUSY: Duration = Duration::from_micros(50);
-/// The first sleep when there is nothing, and the longest.
+/// The first sleep when there is nothing, and the longest. One that only waits for room in a ring begins with [`POLL_BUSY`].
 const SLEEP: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
 /// How often clients are looked after while queues fill.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
@@ -146,6 +144,19 @@ struct Surroundings {
     handed: Handed,
 }
 
+/// What a turn through all queues came to, and so when the next one is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Pace {
+    /// There was nothing to take.
+    Nothing,
+    /// What there was has no room in its ring.
+    Full,
+    /// All was taken that there was.
+    Took,
+    /// More is there to be taken.
+    More,
+}
+
 fn run(around: &Surroundings, post: &Post) -> Result<(), String> {
     let Some(group) = open_group(&around.place, &post.stop)? else {
         return Ok(());
@@ -163,7 +174,6 @@ fn open_group(place: &RingPlace, stop: &Stop) -> Result<Option<Group>, String> {
     loop {
         let mut options = GroupOptions::new(&place.group)
             .shm_dir(&place.shm_dir)
-            .ring_size(RING_SIZE)
             .stop_flag(stop.flag());
         if let Some(shm_group) = place.shm_group {
             options = options.shm_group(shm_group);
@@ -218,7 +228,7 @@ impl<'a> Intake<'a> {
     }
 
     fn serve(&mut self, post: &Post) -> Result<(), String> {
-        let mut sleep = SLEEP.0;
+        let mut sleep = POLL_BUSY;
         let mut look_due = Instant::now();
         let mut registrations = Vec::new();
         while !post.stop.is_set() {
@@ -229,23 +239,28 @@ impl<'a> Intake<'a> {
                 self.scan();
                 self.door.tell_counts();
             }
-            let took = self.turn(now);
+            let pace = self.turn(now);
             self.note_progress();
+            let took = pace >= Pace::Took;
+            let wait = match pace {
+                Pace::More | Pace::Took => Duration::ZERO,
+                Pace::Full => sleep,
+                Pace::Nothing => sleep.max(SLEEP.0),
+            };
             if !took || now >= look_due {
                 look_due = now + LOOK_EVERY;
-                let wait = if took { Duration::ZERO } else { sleep };
                 let looked = self.door.look(wait, &mut registrations);
                 looked.map_err(|error| format!("cannot look after the registration socket: {error}"))?;
             }
             sleep = if took || !registrations.is_empty() {
-                SLEEP.0
+                POLL_BUSY
             } else {
-                (sleep * 2).min(SLEEP.1)
+                (wait * 2).min(SLEEP.1)
             };
             for (registration, peer) in registrations.drain(..) {
                 self.register(registration, peer);
             }
-            if took {
+            if pace == Pace::Took {
                 std::thread::sleep(POLL_BUSY);
             }
         }
@@ -449,13 +464,13 @@ impl<'a> Intake<'a> {
         self.around.recorder.fault(&object, words);
     }
 
-    /// Takes what queues have, once. Whether there was anything.
-    fn turn(&mut self, now: Instant) -> bool {
+    /// Takes what queues have, once.
+    fn turn(&mut self, now: Instant) -> Pace {
         let looks_at_lives = now >= self.lives_due;
         if looks_at_lives {
             self.lives_due = now + LIVES_EVERY;
         }
-        let mut took = false;
+        let mut pace = Pace::Nothing;
         let mut at = 0;
         while let Some(queue) = self.queues.get_mut(at) {
             let turn = queue.turn(looks_at_lives);
@@ -466,8 +481,12 @@ impl<'a> Intake<'a> {
                 self.say(&name, &words);
             }
             match turn {
-                Ok(Turn::Took) => {
-                    took = true;
+                Ok(Turn::Full) => {
+                    pace = pace.max(Pace::Full);
+                    at += 1;
+                }
+                Ok(turn @ (Turn::Took | Turn::More)) => {
+                    pace = pace.max(if turn == Turn::More { Pace::More } else { Pace::Took });
                     if let Some(queue) = self.queues.get_mut(at) {
                         queue.ring();
                     }
@@ -475,7 +494,7 @@ impl<'a> Intake<'a> {
                 }
                 Ok(Turn::Nothing) if looks_at_lives && self.puts_to_rest(at) => {}
                 Ok(Turn::Nothing) => at += 1,
-                Ok(Turn::Stopped) => return false,
+                Ok(Turn::Stopped) => return Pace::Nothing,
                 // What is not drained yet stays in sight: somebody may wait for that.
                 Ok(Turn::Over) if !is_drained => at += 1,
                 Ok(Turn::Over) => {
@@ -488,7 +507,7 @@ impl<'a> Intake<'a> {
                 }
             }
         }
-        took
+        pace
     }
 
     /// Puts a queue to rest if it is time for that: all of it is in the log, so it can be gone on with as if it were new.

@@ -1,7 +1,7 @@
 //! Taking: copies of records, judged, cut at lives and transactions, on their way into the batch.
 
-use super::Drainer;
 use super::log::GroupLog;
+use super::{Drainer, MUCH_OF_A_RING};
 use crate::formats::body::GapReason;
 use crate::formats::frame::{self, BodySum, FrameHeader, HEADER_LEN, Kind};
 use crate::ids::StreamId;
@@ -41,6 +41,7 @@ impl<L: GroupLog> Drainer<L> {
         let room = APPEND_MAX
             .saturating_sub(self.batch.len() + 2 * HEADER_LEN + ATTACH_MAX)
             .min(FRAME_BODY_MAX);
+        self.is_behind |= tail - from >= ring.reader.identity().capacity / MUCH_OF_A_RING;
         let len = usize::try_from(tail - from).unwrap_or(usize::MAX).min(room & !7);
         if len == 0 {
             return if tail == from { Taken::Nothing } else { Taken::Full };

@@ -30,6 +30,8 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 use uuid::Uuid;
 
+/// Bytes of data in the ring of a queue, at least and at most. The least is many times a queue of the original's default size.
+const RING_SIZE: (u64, u64) = (256 << 10, 2 << 20);
 /// Pages that are taken of one queue before it is another's turn.
 const PAGES_AT_ONCE: u32 = 64;
 /// A living producer decides about a tentative page within microseconds. After so long it is said that it has not.
@@ -91,9 +93,13 @@ impl Quarantine {
 /// What came of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// Pages were read.
+    /// As many pages were read as may be at once.
+    More,
+    /// Pages were read, and no more are there.
     Took,
-    /// There is nothing to do, or no room for it.
+    /// There is no room for what is to be done.
+    Full,
+    /// There is nothing to do.
     Nothing,
     /// The producer is dead and all that it published is taken in.
     Over,
@@ -143,6 +149,7 @@ impl QueueIntake {
         let life = Life::of(name.seen).map_err(Quarantine::File)?;
         let stash = Stash::open(&group.directory().join(name.stash())).map_err(Quarantine::StashIo)?;
         let head = stash.head().map_err(Quarantine::StashIo)?;
+        let group = group.with_ring_size(ring_size(slots))?;
         let writer = group.named_writer(&name.ring(), Resume::Auto)?;
         let state = writer
             .recovered()
@@ -230,15 +237,15 @@ impl QueueIntake {
         // In this order: what a dead producer published is visible now.
         let is_dead = looks_at_life && self.life.look(&self.queue);
         let mut pages = 0;
-        let nothing = |pages| if pages > 0 { Turn::Took } else { Turn::Nothing };
+        let or = |none, pages| if pages > 0 { Turn::Took } else { none };
         while pages < PAGES_AT_ONCE {
             let wi = self.published()?;
             let is_done = match self.course.next(wi, is_dead) {
                 Act::Rest if is_dead => return Ok(Turn::Over),
-                Act::Rest => return Ok(nothing(pages)),
+                Act::Rest => return Ok(or(Turn::Nothing, pages)),
                 Act::Judge { slot } => {
                     if !self.judge(slot, is_dead)? {
-                        return Ok(nothing(pages));
+                        return Ok(or(Turn::Nothing, pages));
                     }
                     pages += 1;
                     continue;
@@ -247,17 +254,17 @@ impl QueueIntake {
             };
             match is_done {
                 Ok(true) => self.course.did(),
-                Ok(false) => return Ok(nothing(pages)),
+                Ok(false) => return Ok(or(Turn::Full, pages)),
                 Err(Quarantine::Ring(hog_ring::Error::Stopped)) => return Ok(Turn::Stopped),
                 // There may be room for a page of the stash later.
                 Err(error) if matches!(error, Quarantine::StashIo(_)) && error.may_pass() => {
                     self.say_full(&error);
-                    return Ok(nothing(pages));
+                    return Ok(or(Turn::Full, pages));
                 }
                 Err(error) => return Err(error),
             }
         }
-        Ok(Turn::Took)
+        Ok(Turn::More)
     }
 
     /// Judges a page, and takes its bytes. `false`: its producer has not decided yet.
@@ -389,6 +396,13 @@ impl QueueIntake {
         self.writer.retire();
         self.queue
     }
+}
+
+/// Bytes of data in the ring of a queue of so many slots: as many as in the queue, so that a large one goes through it in large pieces, and takes no more memory for
+/// that than its program did.
+fn ring_size(slots: u32) -> u64 {
+    let queue = u64::from(slots.max(1)) * PAGE as u64;
+    (1 << queue.ilog2()).clamp(RING_SIZE.0, RING_SIZE.1)
 }
 
 /// The bytes of a stashed page that are its transaction's.
