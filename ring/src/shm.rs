@@ -354,6 +354,22 @@ impl QueueMapping {
         }
     }
 
+    /// The same for `len` bytes, which come to the end of `out`.
+    pub(crate) fn copy_onto(&self, offset: usize, len: usize, out: &mut Vec<u8>) {
+        let whole = len.next_multiple_of(8);
+        assert!(offset.is_multiple_of(8) && offset <= self.len && whole <= self.len - offset);
+        out.reserve(whole);
+        let room = out.spare_capacity_mut()[..whole].as_chunks_mut::<8>().0;
+        for (at, chunk) in room.iter_mut().enumerate() {
+            // SAFETY: `whole` bytes from `offset` on are within the file, as was asserted, and the word is one of them, aligned as both are to 8; atomic as in
+            // word32. Relaxed: as in `copy`.
+            let word = unsafe { AtomicU64::from_ptr(self.base.as_ptr().add(offset).cast::<u64>().add(at)) };
+            *chunk = word.load(Ordering::Relaxed).to_le_bytes().map(MaybeUninit::new);
+        }
+        // SAFETY: the loop wrote at least `len` bytes behind those that there were.
+        unsafe { out.set_len(out.len() + len) };
+    }
+
     /// Writes bytes, as a producer does before it publishes them; bounds as of [`Self::copy`].
     pub(crate) fn write(&self, offset: usize, bytes: &[u8]) {
         for (at, chunk) in bytes.chunks(8).enumerate() {

@@ -18,6 +18,7 @@
 //! needs the bytes themselves can give them beside the text.
 
 mod json;
+mod plan;
 mod walk;
 
 use std::ops::Range;
@@ -27,6 +28,7 @@ use hog_ring::types::{Field, Type};
 use thiserror::Error;
 
 use json::Json;
+pub use plan::Plan;
 #[cfg(feature = "columns")]
 pub(crate) use walk::enumeration_width;
 use walk::{Skip, Walk};

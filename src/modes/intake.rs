@@ -6,7 +6,7 @@
 //!
 //! design.md has the drainer read these queues itself, with frames of a kind of their own and the reader's index in the checkpoint. This is one
 //! mechanism instead of two: rings with a resume state are what engines have for their files, and are proven against kills at every instruction. It costs
-//! one copy more, and a ring (256 KiB and its header) for each thread that logs.
+//! one copy more, and a ring (as large as its queue, from 256 KiB to 2 MiB) for each thread that logs.
 //!
 //! Programs may have many threads that log once and end. A queue whose thread cannot be seen any more, and of which nothing came for a minute, is put to rest: its ring is ended, its
 //! link stays, and it is looked at now and then. Nothing depends on that thread being dead. Should more come, it goes on in another ring; should its process die, it is deleted.

@@ -211,8 +211,7 @@ impl Queue {
     /// [`QueueFault::Shrunk`], and `out` is as it was.
     pub fn copy(&self, slot: u32, len: usize, out: &mut Vec<u8>) -> Result<(), QueueFault> {
         let before = out.len();
-        out.resize(before + len.min(PAGE), 0);
-        self.mapping.copy(self.layout.slot(slot), &mut out[before..]);
+        self.mapping.copy_onto(self.layout.slot(slot), len.min(PAGE), out);
         let copied = self.unless_shrunk(());
         if copied.is_err() {
             out.truncate(before);

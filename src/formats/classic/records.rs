@@ -96,7 +96,8 @@ impl<'a> Records<'a> {
         let Some((place, definition)) = self.statements.find(id) else {
             return Err(RecordsError::Unknown { offset, id });
         };
-        let length = self.lengths.of_first(&definition.payload_type, rest);
+        let planned = self.statements.plan(place).and_then(|plan| plan.length(rest));
+        let length = planned.map_or_else(|| self.lengths.of_first(&definition.payload_type, rest), Ok);
         let length = length.map_err(|source| RecordsError::Payload {
             offset,
             name: definition.name.clone(),

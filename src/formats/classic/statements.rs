@@ -20,6 +20,7 @@
 //! be, more of them than one ring may define, types that [`hog_ring::types`] refuses, and bytes behind the last statement.
 
 use crate::formats::pieces::{take_u32, take_u64};
+use crate::formats::value::Plan;
 use bytes::BufMut;
 use hog_ring::limits::{DEFINITION_MAX, DEFINITIONS_MAX};
 use hog_ring::statement::{Definition, DefinitionError};
@@ -70,6 +71,8 @@ pub struct Statements {
     list: Vec<Definition>,
     /// The id and place of each, by id.
     by_id: Vec<(u32, usize)>,
+    /// How long payloads of each are, in the order of the list.
+    plans: Vec<Option<Plan>>,
 }
 
 /// Why bytes declare nothing.
@@ -255,7 +258,11 @@ impl Statements {
                 second: list[*second].name.clone(),
             });
         }
-        Ok(Self { list, by_id })
+        let plans = list
+            .iter()
+            .map(|definition| Plan::of(&definition.payload_type))
+            .collect();
+        Ok(Self { list, by_id, plans })
     }
 
     fn decode(count: u64, mut bytes: &[u8]) -> Result<Self, DeclarationError> {
@@ -292,6 +299,12 @@ impl Statements {
     #[must_use]
     pub fn all(&self) -> &[Definition] {
         &self.list
+    }
+
+    /// How long payloads of the statement at that place are, unless its type must be walked through for that.
+    #[must_use]
+    pub fn plan(&self, place: usize) -> Option<&Plan> {
+        self.plans.get(place)?.as_ref()
     }
 
     /// The statement that the program calls `id`, and its place in [`Self::all`]. Its place and one is the id that it has in a stream of

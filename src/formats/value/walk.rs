@@ -437,7 +437,7 @@ fn other_sign(name: &str, representation: &Type) -> Option<OtherSign> {
 }
 
 /// What an alias is another name for.
-fn named_by(mut ty: &Type) -> &Type {
+pub(super) fn named_by(mut ty: &Type) -> &Type {
     while let Type::Primitive {
         representation: Some(representation),
         ..
@@ -455,7 +455,7 @@ pub(crate) fn enumeration_width(ty: &Type) -> Option<usize> {
 }
 
 /// How many bytes each value of a primitive takes, if it is one and takes any.
-fn width_of(ty: &Type) -> Option<u64> {
+pub(super) fn width_of(ty: &Type) -> Option<u64> {
     let Type::Primitive {
         name,
         representation: None,
@@ -477,6 +477,6 @@ fn is_tuple(fields: &[Field]) -> bool {
     !fields.is_empty() && fields.iter().all(|field| field.name.starts_with('.'))
 }
 
-fn is_enumeration(cases: &[Case]) -> bool {
+pub(super) fn is_enumeration(cases: &[Case]) -> bool {
     !cases.is_empty() && cases.iter().all(|case| case.holds.is_primitive("unit"))
 }

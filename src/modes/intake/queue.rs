@@ -12,19 +12,18 @@ use super::names::QueueName;
 use super::producer::Life;
 use super::statements::{KnownStatements, StatementError};
 use crate::exit::chain;
-use crate::formats::classic::records::{Records, RecordsError};
+use crate::formats::classic::records::{Record, Records, RecordsError};
 use crate::formats::classic::statements::{Declaration, DeclarationError, Statements};
 use crate::formats::value::Lengths;
 use crate::os::clock;
 use hog_ring::layout::{PLAIN_HEADER, TIMED_HEADER};
 use hog_ring::limits::{self, RUN_MAX};
-use hog_ring::payload::{Packed, Payload};
+use hog_ring::payload::Packed;
 use hog_ring::record::padded;
 use hog_ring::v2::layout::PAGE;
 use hog_ring::v2::{Act, BadQueue, Course, Footer, PAGES_MAX, PageKind, Progress, Queue, QueueFault, Stash, resolve};
 use hog_ring::{Group, Resume, RuntimeStatement, Writer};
 use std::io;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use thiserror::Error;
@@ -118,11 +117,11 @@ pub(super) struct QueueIntake {
     numbered: Vec<Arc<RuntimeStatement>>,
     /// Whether each of them was logged in this life of the ring.
     is_defined: Vec<bool>,
+    /// How many were not.
+    undefined: usize,
     life: Life,
     /// Bytes of the open transaction.
     open: Vec<u8>,
-    /// Its records, while it is logged.
-    records: Vec<(usize, Range<usize>)>,
     tentative_since: Option<Instant>,
     /// That there is no room for its stash was said.
     was_told_full: bool,
@@ -175,11 +174,11 @@ impl QueueIntake {
             writer,
             stash,
             is_defined: vec![false; numbered.len()],
+            undefined: numbered.len(),
             statements,
             numbered,
             life,
             open,
-            records: Vec::new(),
             tentative_since: None,
             was_told_full: false,
             left_of_start: (wi + slots - ri) % slots,
@@ -329,60 +328,62 @@ impl QueueIntake {
 
     /// Logs the open transaction. `false`: there is no room for it now.
     fn log(&mut self, progress: Progress) -> Result<bool, Quarantine> {
-        self.records.clear();
+        if self.open.is_empty() {
+            return self.commit_state(progress);
+        }
+        if self.writer.room()? < self.needed()? {
+            return Ok(false);
+        }
+        let time = Some(clock::now_ns());
         let mut lengths = Lengths::default();
-        let mut bytes = 0;
-        let mut definitions = 0;
-        let mut offset = 0;
+        let mut transaction = self.writer.transaction();
+        // What is in front of a record that cannot be understood is rolled back with it.
         for record in Records::new(&self.statements, &mut lengths, &self.open) {
-            let record = record?;
-            offset += size_of::<u32>();
-            self.records.push((record.place, offset..offset + record.payload.len()));
-            offset += record.payload.len();
-            bytes += padded(TIMED_HEADER + record.payload.len()) as u64;
+            let Record { place, payload } = record?;
+            let Some(statement) = self.numbered.get(place) else {
+                continue;
+            };
+            transaction.log_payload_at(time, statement, &Packed(payload))?;
+            if let Some(is_defined @ false) = self.is_defined.get_mut(place) {
+                *is_defined = true;
+                self.undefined -= 1;
+            }
+        }
+        transaction.set_state(&progress.encode())?;
+        transaction.commit()?;
+        self.forget_open();
+        Ok(true)
+    }
+
+    /// So much room there must be in the ring before the open transaction is logged: then nothing waits within it, unless it is longer than the ring.
+    fn needed(&self) -> Result<u64, Quarantine> {
+        let capacity = self.writer.capacity();
+        let bytes = match longest_in_ring(self.open.len()) {
+            longest if longest <= capacity / 4 => longest,
+            _ => self.measure()?,
+        };
+        let fragments = bytes / limits::fragment_max(capacity) as u64 + 1;
+        let definitions = (self.undefined as u64 * limits::DEFINITION_MAX as u64).min(capacity / 4);
+        let needed = bytes + definitions + (fragments + 1) * 2 * PLAIN_HEADER as u64 + HOUSEKEEPING;
+        Ok(needed.min(capacity))
+    }
+
+    /// How many bytes the records of the open transaction take in a ring.
+    fn measure(&self) -> Result<u64, Quarantine> {
+        let mut bytes = 0;
+        for record in Records::new(&self.statements, &mut Lengths::default(), &self.open) {
+            bytes += padded(TIMED_HEADER + record?.payload.len()) as u64;
             // At once: records without a payload are four bytes there, and many more here.
             if bytes > RUN_MAX as u64 {
                 return Err(Quarantine::TooLongInRing { found: bytes });
             }
-            if !self.is_defined.get(record.place).copied().unwrap_or(true) {
-                definitions += limits::DEFINITION_MAX as u64;
-            }
         }
-        if self.records.is_empty() {
-            return self.commit_state(progress);
-        }
-        let capacity = self.writer.capacity();
-        let fragments = bytes / limits::fragment_max(capacity) as u64 + 1;
-        let needed = bytes + definitions.min(capacity / 4) + (fragments + 1) * 2 * PLAIN_HEADER as u64 + HOUSEKEEPING;
-        if self.writer.room()? < needed.min(capacity) {
-            return Ok(false);
-        }
-        let time = Some(clock::now_ns());
-        let mut transaction = self.writer.transaction();
-        for (place, range) in &self.records {
-            let Some(statement) = self.numbered.get(*place) else {
-                continue;
-            };
-            let payload = Packed(self.open.get(range.clone()).unwrap_or(&[]));
-            debug_assert_eq!(payload.encoded_len(), range.len());
-            transaction.log_payload_at(time, statement, &payload)?;
-        }
-        transaction.set_state(&progress.encode())?;
-        transaction.commit()?;
-        for (place, _) in &self.records {
-            if let Some(is_defined) = self.is_defined.get_mut(*place) {
-                *is_defined = true;
-            }
-        }
-        self.forget_open();
-        Ok(true)
+        Ok(bytes)
     }
 
     fn forget_open(&mut self) {
         self.open.clear();
         self.open.shrink_to(OPEN_KEPT);
-        self.records.clear();
-        self.records.shrink_to(OPEN_KEPT / size_of::<(usize, Range<usize>)>());
     }
 
     fn say_full(&mut self, error: &Quarantine) {
@@ -405,9 +406,41 @@ fn ring_size(slots: u32) -> u64 {
     (1 << queue.ilog2()).clamp(RING_SIZE.0, RING_SIZE.1)
 }
 
+/// The most bytes that `bytes` of a transaction become in a ring: all of its records are the shortest that there are, a statement's id.
+fn longest_in_ring(bytes: usize) -> u64 {
+    let records = bytes / size_of::<u32>() + 1;
+    (bytes + records * padded(TIMED_HEADER)) as u64
+}
+
 /// The bytes of a stashed page that are its transaction's.
 fn payload_of(page: &[u8; PAGE]) -> Option<&[u8]> {
     let (bytes, footer) = page.split_last_chunk()?;
     let footer = Footer::judge(u32::from_le_bytes(*footer))?;
     (footer.kind == PageKind::Continued).then(|| bytes.get(..footer.len))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ring_has_the_size_of_its_queue_within_bounds() {
+        let sizes = [2, 64, 65, 127, 128, 600, 1 << 16].map(ring_size);
+        let kib = sizes.map(|size| size >> 10);
+        assert_eq!(kib, [256, 256, 256, 256, 512, 2048, 2048]);
+    }
+
+    #[test]
+    fn no_transaction_takes_more_room_in_a_ring_than_is_kept_for_it() {
+        for payload in 0..300 {
+            for records in 1..20 {
+                let bytes = records * (size_of::<u32>() + payload);
+                let taken = records * padded(TIMED_HEADER + payload);
+                assert!(
+                    taken as u64 <= longest_in_ring(bytes),
+                    "{records} records of {payload} bytes"
+                );
+            }
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Queues that are put to rest, and go on.
+//! Queues that are put to rest, and go on; that have more than is taken at once, or than there is room for; that are understood in part.
 
 use super::*;
 use crate::formats::classic::statements::{Commit, Declaration, Quality, Statements};
@@ -74,8 +74,12 @@ impl Play {
     }
 
     fn producer(&self, tid: u32) -> Producer {
+        self.producer_with(tid, 4)
+    }
+
+    fn producer_with(&self, tid: u32, slots: u32) -> Producer {
         let path = self.shm.path().join(format!("g.{}.{tid}", std::process::id()));
-        Producer::create(&path, &metadata(), 4, WaitPolicy::Futex, true).unwrap()
+        Producer::create(&path, &metadata(), slots, WaitPolicy::Futex, true).unwrap()
     }
 
     /// Does what a drainer does; says how many records it found.
@@ -115,9 +119,9 @@ fn register(intake: &mut Intake<'_>, tid: u32, is_again: bool) {
 }
 
 /// A turn that looks at lives.
-fn turn(intake: &mut Intake<'_>) {
+fn turn(intake: &mut Intake<'_>) -> Pace {
     intake.lives_due = Instant::now();
-    intake.turn(Instant::now());
+    intake.turn(Instant::now())
 }
 
 #[test]
@@ -164,4 +168,51 @@ fn a_queue_of_a_thread_that_is_there_and_one_with_an_open_transaction_do_not_res
         play.drain();
     }
     assert_eq!(intake.queues.len(), 2);
+}
+
+#[test]
+fn a_turn_says_whether_more_is_there_and_whether_there_is_room_for_it() {
+    let play = Play::new();
+    let mut intake = play.intake();
+    let mine = std::process::id();
+    let mut producer = play.producer_with(mine, 128);
+    register(&mut intake, mine, false);
+    assert_eq!(turn(&mut intake), Pace::Nothing);
+    for _ in 0..100 {
+        log(&mut producer);
+    }
+    let paces = [turn(&mut intake), turn(&mut intake), turn(&mut intake)];
+    assert_eq!(paces, [Pace::More, Pace::Took, Pace::Nothing]);
+    assert_eq!(play.drain(), 100);
+    // Each record of 8 bytes takes 24 in the ring, so these are more than it takes.
+    for _ in 0..100 {
+        producer.write(&[0; 4000]);
+        producer.commit();
+    }
+    let paces = [turn(&mut intake), turn(&mut intake), turn(&mut intake)];
+    assert_eq!(paces, [Pace::Took, Pace::Full, Pace::Full]);
+    let mut found = 0;
+    while turn(&mut intake) != Pace::Nothing {
+        found += play.drain();
+    }
+    assert_eq!(found + play.drain(), 100 * 500);
+}
+
+#[test]
+fn of_a_transaction_that_is_understood_in_part_nothing_is_logged_and_its_queue_stays_as_it_is() {
+    let play = Play::new();
+    let mut intake = play.intake();
+    let mine = std::process::id();
+    let mut producer = play.producer(mine);
+    register(&mut intake, mine, false);
+    log(&mut producer);
+    turn(&mut intake);
+    assert_eq!(play.drain(), 1);
+    producer.write(&[0, 0, 0, 0, 1, 0, 0, 0, 7, 0, 0, 0]); // a number, and a statement that nobody declared
+    producer.commit();
+    let path = play.shm.path().join(format!("g.{mine}.{mine}"));
+    let before = Queue::open(&path).unwrap().indices().unwrap();
+    assert!(turn(&mut intake) == Pace::Nothing && intake.queues.is_empty());
+    assert_eq!(play.drain(), 0);
+    assert_eq!(Queue::open(&path).unwrap().indices().unwrap(), before);
 }
