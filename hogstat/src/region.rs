@@ -143,13 +143,24 @@ impl Stat {
     /// # Errors
     /// See [`Error`].
     pub fn register_region(&mut self, session: SessionId, region: &NewRegion<'_>, now: i64) -> Result<(), Error> {
+        self.register_regions(session, std::slice::from_ref(region), now)
+    }
+
+    /// The same for several rings: all of them or none.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn register_regions(&mut self, session: SessionId, regions: &[NewRegion<'_>], now: i64) -> Result<(), Error> {
         self.write(|db| {
-            let row = region_row(db, session, region, now)?;
-            db.prepare_cached(
-                "INSERT INTO reader_registrations (session, region, time) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-            )?
-            .execute(params![session.0, row, now])?;
-            reader_status(db, session, row, ReaderStatus::Started, now)
+            for region in regions {
+                let row = region_row(db, session, region, now)?;
+                db.prepare_cached(
+                    "INSERT INTO reader_registrations (session, region, time) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+                )?
+                .execute(params![session.0, row, now])?;
+                reader_status(db, session, row, ReaderStatus::Started, now)?;
+            }
+            Ok(())
         })
     }
 

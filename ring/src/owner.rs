@@ -132,7 +132,15 @@ fn is_over(pidfd: &OwnedFd) -> bool {
 /// Watches the owner of one ring; keeps its pidfd between calls.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
-    watched: Option<(OwnerWord, OwnedFd)>,
+    watched: Option<Watched>,
+}
+
+/// An owner whose process was found, by its word and the pid namespace of it.
+#[derive(Debug)]
+struct Watched {
+    owner: OwnerWord,
+    namespace: u64,
+    pidfd: OwnedFd,
 }
 
 impl Watch {
@@ -154,24 +162,36 @@ impl Watch {
         if let Some(dead) = simulation::has_ended(pid, namespace) {
             return if dead { Liveness::Dead } else { Liveness::Living };
         }
+        if let Some(watched) = &self.watched
+            && (watched.owner, watched.namespace) == (owner, namespace)
+        {
+            // The descriptor is of that process wherever it is: nothing else is to be asked.
+            let dead = is_over(&watched.pidfd);
+            return if dead { Liveness::Dead } else { Liveness::Living };
+        }
+        self.watched = None;
         let dead = match pid_namespace() {
-            Ok(ours) if ours == namespace => self.has_ended(owner, pid),
+            Ok(ours) if ours == namespace => self.has_ended(owner, pid, namespace),
             Ok(_) => !sys::is_locked_elsewhere(file).unwrap_or(true),
             Err(_) => false,
         };
         if dead { Liveness::Dead } else { Liveness::Living }
     }
 
-    fn has_ended(&mut self, owner: OwnerWord, pid: u32) -> bool {
-        if self.watched.as_ref().is_none_or(|(watched, _)| *watched != owner) {
-            self.watched = None;
-            match open_process(pid, owner.start_time()) {
-                Ok(Some(pidfd)) => self.watched = Some((owner, pidfd)),
-                Ok(None) => return true,
-                Err(_) => return false,
-            }
-        }
-        self.watched.as_ref().is_some_and(|(_, pidfd)| is_over(pidfd))
+    /// Whether that process of our own namespace has ended. If not, it is watched from now on.
+    fn has_ended(&mut self, owner: OwnerWord, pid: u32, namespace: u64) -> bool {
+        let pidfd = match open_process(pid, owner.start_time()) {
+            Ok(Some(pidfd)) => pidfd,
+            Ok(None) => return true,
+            Err(_) => return false,
+        };
+        let dead = is_over(&pidfd);
+        self.watched = Some(Watched {
+            owner,
+            namespace,
+            pidfd,
+        });
+        dead
     }
 }
 

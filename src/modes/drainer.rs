@@ -9,6 +9,7 @@ mod find;
 pub mod inheritance;
 pub mod log;
 pub mod opening;
+mod owners;
 pub mod rings;
 mod take;
 pub mod thread;
@@ -24,11 +25,13 @@ use crate::os::lock::DirectoryLock;
 use crate::seglog::batch::FrameBatch;
 use crate::seglog::writer::AppendError;
 use crate::stages::drain::{Drain, Plan};
+use crate::stages::pace::{self, SLEEP_MIN};
 use hog_ring::doorbell::Doorbell;
 use hog_ring::mutant;
 use inheritance::Inheritance;
 use log::{GroupLog, Notice};
 use opening::OpenedRings;
+use owners::Turns;
 use rings::RingSet;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -39,10 +42,6 @@ use tracing::{info, warn};
 
 /// Between two passes that found something: long enough for producers to get on, short enough for nobody to wait.
 const POLL_BUSY: Duration = Duration::from_micros(50);
-/// The first sleep of an idle drainer.
-const SLEEP_MIN: Duration = Duration::from_millis(1);
-/// The longest sleep of an idle drainer; a producer's doorbell ends it.
-const SLEEP_MAX: Duration = Duration::from_millis(20);
 /// How long to wait before a failed append is repeated.
 const APPEND_PAUSE: Duration = Duration::from_millis(100);
 /// Lives that one pass begins, each of which costs a look through the directory.
@@ -107,7 +106,7 @@ pub struct Drainer<L> {
     said_stuck: bool,
     changes: u64,
     scan_due: Instant,
-    owners_due: Instant,
+    turns: Turns,
 }
 
 impl<L: GroupLog> Drainer<L> {
@@ -145,7 +144,7 @@ impl<L: GroupLog> Drainer<L> {
             said_stuck: false,
             changes: 0,
             scan_due: now,
-            owners_due: now,
+            turns: Turns::new(),
         }
     }
 
@@ -174,7 +173,7 @@ impl<L: GroupLog> Drainer<L> {
             match self.turn()? {
                 Turn::Took(0) => {
                     self.sleep(sleep);
-                    sleep = (sleep * 2).min(SLEEP_MAX);
+                    sleep = (sleep * 2).min(pace::sleep_max(self.rings.count()));
                 }
                 Turn::Took(bytes) => {
                     sleep = SLEEP_MIN;
@@ -255,7 +254,7 @@ impl<L: GroupLog> Drainer<L> {
             self.scan()?;
         }
         self.is_behind = false;
-        self.read_tails();
+        self.read_tails(false);
         let mut lives = 0;
         'plan: loop {
             match self.drain.plan() {
@@ -283,10 +282,12 @@ impl<L: GroupLog> Drainer<L> {
         self.append()
     }
 
-    fn read_tails(&mut self) {
+    /// Tells the plan the tails of `all` rings, or of those that have something: of the others it has known nothing else, unless their lives are looked at.
+    fn read_tails(&mut self, all: bool) {
         let mut faults = Vec::new();
         for (stream, ring) in self.rings.iter().filter(|(_, ring)| !ring.ending) {
             match ring.reader.tail(ring.drained) {
+                Ok(tail) if !all && tail == ring.drained => {}
                 Ok(tail) => self.drain.saw_tail(stream, tail),
                 Err(fault) => faults.push((stream, fault)),
             }

@@ -37,6 +37,21 @@ pub struct RegionMet {
     pub position: u64,
 }
 
+impl RegionMet {
+    fn as_new(&self) -> NewRegion<'_> {
+        NewRegion {
+            ring: self.ring,
+            group: &self.group,
+            name: &self.name,
+            path: &self.path,
+            created: self.created,
+            boot: self.boot,
+            capacity: self.capacity,
+            position: self.position,
+        }
+    }
+}
+
 #[derive(Clone)]
 enum Note {
     Region(RegionMet),
@@ -65,6 +80,9 @@ const ACKS_EVERY: Duration = Duration::from_secs(1);
 
 /// How often it looks whether it is time to end: whoever ends waits for that.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// So many rings that were met one after the other are written in one transaction, which is one sync: a sender that finds a thousand writes four times.
+const REGIONS_AT_ONCE: usize = 256;
 
 /// While so many notes wait for the database, no faults and connections are added: what others do must not fill our memory.
 const FAULTS_WAITING_MAX: usize = 10_000;
@@ -190,8 +208,8 @@ struct Desk {
     session: SessionId,
     acknowledged: Box<Acknowledged>,
     taken: Receiver<Note>,
-    /// The note that is being written: a successor writes it again, which does no harm.
-    in_hand: Mutex<Option<Note>>,
+    /// What is being written: a successor writes it again, which does no harm.
+    in_hand: Mutex<Vec<Note>>,
 }
 
 struct Writer<'a> {
@@ -217,10 +235,8 @@ impl<'a> Writer<'a> {
 
     fn run(&mut self, post: &Post) -> Result<(), String> {
         // What a predecessor had in hand is tried once more, and not again should it be the reason.
-        let left = self.in_hand().take();
-        if let Some(note) = left {
-            self.write(post, "an event", &mut |writer| writer.enter(&note));
-        }
+        let left = std::mem::take(&mut *self.in_hand());
+        self.write_each(post, &left);
         let mut acks_due = Instant::now() + ACKS_EVERY;
         loop {
             let is_over = post.stop.is_set();
@@ -231,10 +247,11 @@ impl<'a> Writer<'a> {
             let patience = if is_over { Duration::ZERO } else { LOOK };
             match self.desk.taken.recv_timeout(patience) {
                 Ok(note) => {
-                    *self.in_hand() = Some(note.clone());
+                    let notes = self.with_regions_behind(note);
+                    self.in_hand().clone_from(&notes);
                     provoke::here();
-                    self.write(post, "an event", &mut |writer| writer.enter(&note));
-                    *self.in_hand() = None;
+                    self.write_notes(post, &notes);
+                    self.in_hand().clear();
                 }
                 Err(RecvTimeoutError::Timeout) if !is_over => {}
                 Err(_) => break,
@@ -255,49 +272,78 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn in_hand(&self) -> MutexGuard<'_, Option<Note>> {
+    /// A note, and if it is of a ring those of rings that wait behind it, with the first that is not.
+    fn with_regions_behind(&self, note: Note) -> Vec<Note> {
+        let mut notes = vec![note];
+        while notes.len() < REGIONS_AT_ONCE
+            && matches!(notes.last(), Some(Note::Region(_)))
+            && let Ok(next) = self.desk.taken.try_recv()
+        {
+            notes.push(next);
+        }
+        notes
+    }
+
+    fn write_notes(&mut self, post: &Post, notes: &[Note]) {
+        let met: Vec<_> = notes
+            .iter()
+            .map_while(|note| match note {
+                Note::Region(met) => Some(met),
+                _ => None,
+            })
+            .collect();
+        // If one of them is refused the others are not: they are tried one by one then.
+        let are_in = met.len() > 1 && self.write(post, "rings", &mut |writer| writer.enter_regions(&met));
+        self.write_each(post, if are_in { &notes[met.len()..] } else { notes });
+    }
+
+    fn write_each(&mut self, post: &Post, notes: &[Note]) {
+        for note in notes {
+            self.write(post, "an event", &mut |writer| writer.enter(note));
+        }
+    }
+
+    fn in_hand(&self) -> MutexGuard<'_, Vec<Note>> {
         self.desk.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tries until it works, the database is of no use, or it is time to end.
-    fn write(&mut self, post: &Post, what: &str, enter: &mut dyn FnMut(&mut Self) -> Result<(), hogstat::Error>) {
+    /// Tries until it works, the database is of no use, or it is time to end. Whether it worked.
+    fn write(
+        &mut self,
+        post: &Post,
+        what: &str,
+        enter: &mut dyn FnMut(&mut Self) -> Result<(), hogstat::Error>,
+    ) -> bool {
         let mut said = false;
         loop {
             match enter(self) {
-                Ok(()) => return,
+                Ok(()) => return true,
                 Err(error @ (hogstat::Error::Busy { .. } | hogstat::Error::Full { .. })) => {
                     if !said {
                         warn!("{what} waits for the database: {error}");
                         said = true;
                     }
                     if post.stop.wait(Duration::from_secs(1)) {
-                        return;
+                        return false;
                     }
                 }
                 Err(error) => {
                     warn!("{what} could not be recorded: {}", chain(&error));
-                    return;
+                    return false;
                 }
             }
         }
     }
 
+    fn enter_regions(&mut self, met: &[&RegionMet]) -> Result<(), hogstat::Error> {
+        let regions: Vec<_> = met.iter().map(|met| met.as_new()).collect();
+        self.stat.register_regions(self.desk.session, &regions, clock::now_db())
+    }
+
     fn enter(&mut self, note: &Note) -> Result<(), hogstat::Error> {
         let (stat, session, now) = (&mut self.stat, self.desk.session, clock::now_db());
         match note {
-            Note::Region(met) => {
-                let region = NewRegion {
-                    ring: met.ring,
-                    group: &met.group,
-                    name: &met.name,
-                    path: &met.path,
-                    created: met.created,
-                    boot: met.boot,
-                    capacity: met.capacity,
-                    position: met.position,
-                };
-                stat.register_region(session, &region, now)
-            }
+            Note::Region(met) => stat.register_region(session, &met.as_new(), now),
             Note::RegionState(ring, state, position) => stat.region_state(session, *ring, *state, *position, now),
             Note::Recovered(ring, address, position) => stat
                 .end_recovery(session, *ring, address, *position, RecoveryOutcome::Delivered, now)

@@ -187,6 +187,9 @@ impl Drain {
 
     /// What to do next.
     pub fn plan(&mut self) -> Plan {
+        if !self.rings.values().any(Ring::has_data) {
+            return Plan::Idle;
+        }
         let eager = self
             .rings
             .values_mut()

@@ -5,6 +5,7 @@
 
 pub mod archive;
 pub mod drain;
+pub mod pace;
 pub mod receive;
 pub mod recovery;
 pub mod route;

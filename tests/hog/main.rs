@@ -13,6 +13,7 @@ mod chaos;
 mod classic;
 mod classic_command_line;
 mod contract;
+mod crowd;
 mod database;
 mod ended;
 mod events;

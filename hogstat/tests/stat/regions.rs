@@ -33,6 +33,26 @@ fn unfinished_regions_come_by_creation_then_by_who_was_seen_first() {
 }
 
 #[test]
+fn several_regions_are_registered_as_one_by_one_or_not_at_all() {
+    let store = Store::new();
+    let mut stat = store.open();
+    let session = begin(&mut stat, 1);
+    let wrong = NewRegion {
+        created: u64::MAX,
+        ..ring(62, 0)
+    };
+    assert!(
+        stat.register_regions(session, &[ring(61, 1), wrong.clone()], 5)
+            .is_err()
+    );
+    assert_eq!(unfinished(&stat), []);
+    stat.register_regions(session, &[ring(60, 300), ring(63, 100)], 5)
+        .unwrap();
+    stat.register_regions(session, &[], 6).unwrap();
+    assert_eq!(unfinished(&stat), [63, 60]);
+}
+
+#[test]
 fn regions_of_an_earlier_boot_come_first_whatever_its_clock_said() {
     let store = Store::new();
     let mut stat = store.open();

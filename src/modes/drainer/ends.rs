@@ -1,21 +1,16 @@
-//! How rings end: their owners die or leave, they are ended or kept for an heir, lost in part, condemned, unlinked.
+//! How rings end: they are lost in part, condemned, given their END, unlinked.
 
+use super::Drainer;
 use super::log::GroupLog;
-use super::{Drainer, Turn};
 use crate::formats::body::{Attach, End, Gap, GapReason};
 use crate::formats::definitions::Definitions;
 use crate::formats::frame::{END_SPAN, FrameHeader, Kind};
 use crate::ids::StreamId;
-use crate::limits::APPEND_MAX;
 use crate::os::clock;
 use hog_ring::mutant;
 use hog_ring::reader::{Condemnation, Liveness, RingFault};
 use hogstat::RegionState;
-use std::time::Duration;
 use tracing::warn;
-
-/// How often owners of silent rings are looked at.
-const OWNERS_EVERY: Duration = Duration::from_millis(20);
 
 impl<L: GroupLog> Drainer<L> {
     /// Puts a GAP for `from..to` into the batch and reports the loss.
@@ -75,7 +70,7 @@ impl<L: GroupLog> Drainer<L> {
     }
 
     /// Puts END into the batch.
-    fn push_end(&mut self, stream: StreamId) {
+    pub(super) fn push_end(&mut self, stream: StreamId) {
         let Some(ring) = self.rings.get_mut(stream) else { return };
         ring.ending = true;
         if mutant::on("unlink-before-end") {
@@ -113,70 +108,6 @@ impl<L: GroupLog> Drainer<L> {
         let body = attach.encode();
         let header = FrameHeader::plain(Kind::Attach, &body).of_stream(stream, ring.drained, ring.drained);
         self.batch.push(header, &body);
-    }
-
-    /// Looks at the owners of rings that are drained: those that nobody will write to any more are ended, or kept for an heir.
-    pub(super) fn look_at_owners(&mut self) -> Result<(), String> {
-        if clock::moment() < self.owners_due {
-            return Ok(());
-        }
-        self.owners_due = clock::moment() + OWNERS_EVERY;
-        let drained: Vec<_> = self
-            .rings
-            .iter()
-            .map(|(stream, _)| stream)
-            .filter(|stream| self.drain.is_drained(*stream))
-            .collect();
-        for stream in drained {
-            self.look_at_owner(stream);
-            if self.batch.len() > APPEND_MAX / 2 && matches!(self.append()?, Turn::Stuck) {
-                return Ok(());
-            }
-        }
-        self.append()?;
-        Ok(())
-    }
-
-    fn look_at_owner(&mut self, stream: StreamId) {
-        let Some(ring) = self.rings.get_mut(stream) else { return };
-        if ring.ended {
-            self.unlink(stream);
-            return;
-        }
-        if ring.ending {
-            return;
-        }
-        let owner = ring.reader.owner();
-        let liveness = ring.reader.liveness();
-        if matches!(liveness, Liveness::Living) {
-            if ring.kept.take().is_some() {
-                self.recorder.region_state(stream.0, RegionState::Adopted, ring.drained);
-            }
-            ring.seen_living = true;
-            return;
-        }
-        // Whatever the dead one published before it died is visible now; the drained position may be older.
-        if ring.reader.tail(ring.drained).is_ok_and(|tail| tail > ring.drained) {
-            return;
-        }
-        if !matches!(liveness, Liveness::Retired) {
-            if ring.reader.is_adoptable() {
-                if ring.kept != Some(owner) {
-                    ring.kept = Some(owner);
-                    self.recorder.region_state(stream.0, RegionState::Kept, ring.drained);
-                }
-                return;
-            }
-            if !ring.reader.retire(owner) {
-                return; // it lives: an heir was faster
-            }
-            // Between the look at the tail and the retirement an owner that was thought dead cannot have written, but a closing one may.
-            if ring.reader.tail(ring.drained).is_ok_and(|tail| tail > ring.drained) {
-                return; // drained by the next pass, ended after that
-            }
-        }
-        self.attach_if_new(stream);
-        self.push_end(stream);
     }
 
     /// The ring's stream has its END in the log: the file goes. A condemned ring stays while its producer lives, which holds its lock; so

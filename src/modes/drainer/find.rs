@@ -10,19 +10,16 @@ use crate::formats::table::StreamState;
 use crate::modes::recorder::RegionMet;
 use crate::os::clock;
 use crate::stages::drain::LifeSeen;
+use crate::stages::pace;
 use hog_ring::mutant;
 use hog_ring::reader::Liveness;
-use std::time::Duration;
 use tracing::{info, warn};
-
-/// How often the directory is looked through though no change was announced.
-const SCAN_EVERY: Duration = Duration::from_millis(250);
 
 impl<L: GroupLog> Drainer<L> {
     /// Looks through the directory for rings that are not known yet.
     pub(super) fn scan(&mut self) -> Result<(), String> {
         self.changes = self.doorbell.changes();
-        self.scan_due = clock::moment() + SCAN_EVERY;
+        self.scan_due = clock::moment() + pace::scan_after(self.rings.count());
         for found in self.rings.scan().map_err(|error| crate::exit::chain(&error))? {
             match found {
                 Found::Ring(ring) => self.enter(*ring)?,
@@ -95,6 +92,7 @@ impl<L: GroupLog> Drainer<L> {
         });
         self.drain.found(stream, ring.born, end);
         self.rings.insert(ring);
+        self.turns.unsettle();
         if taken > end {
             // This log never had that part. A destination that got it from the spool that has it does not heed this GAP.
             let words = format!(
@@ -140,7 +138,7 @@ impl<L: GroupLog> Drainer<L> {
             };
             self.drain.saw_life(stream, life);
         }
-        self.read_tails();
+        self.read_tails(true);
         self.drain.looked(before);
         Ok(())
     }

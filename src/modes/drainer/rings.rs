@@ -5,6 +5,7 @@ use hog_ring::owner::OwnerWord;
 use hog_ring::reader::{Liveness, OpenError, RingReader};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
+use std::ops::Bound;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -30,6 +31,8 @@ pub struct RingHandle {
     pub bad_records: u64,
     /// The dead or gone owner after which it is kept for an heir.
     pub kept: Option<OwnerWord>,
+    /// The owner word that was dealt with: there is nothing to be done about it while it is the same, unless that owner dies.
+    pub settled: Option<OwnerWord>,
     /// It has had a living owner since it was found: it need not be ended before all is said to be drained.
     pub seen_living: bool,
 }
@@ -119,6 +122,18 @@ impl RingSet {
     /// All rings.
     pub fn iter(&self) -> impl Iterator<Item = (StreamId, &RingHandle)> {
         self.rings.iter().map(|(stream, ring)| (*stream, ring))
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.rings.len()
+    }
+
+    /// The streams of all rings, once round: those behind `last` come first.
+    pub fn streams_after(&self, last: StreamId) -> impl Iterator<Item = StreamId> {
+        let behind = self.rings.range((Bound::Excluded(last), Bound::Unbounded));
+        behind.chain(self.rings.range(..=last)).map(|(stream, _)| *stream)
     }
 
     /// One ring.
@@ -280,6 +295,7 @@ fn handle(mut reader: RingReader) -> RingHandle {
         condemned: false,
         bad_records: 0,
         kept: None,
+        settled: None,
         seen_living,
     }
 }
