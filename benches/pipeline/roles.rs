@@ -97,6 +97,7 @@ impl Role {
     }
 
     fn start_with(mut command: Command, role: &str, arguments: &[&str], places: &[(&str, &Path)]) -> Outcome<Self> {
+        command.env_remove("RUST_BACKTRACE"); // as services run: with it a panic takes longer than a round
         command.args(["-qq", role]).args(arguments);
         for (flag, place) in places {
             command.arg(flag).arg(place);
