@@ -109,6 +109,8 @@ pub struct SegmentReader {
     offset: u64,
     /// Nothing behind this offset is looked at.
     limit: u64,
+    /// The file was found to be so long, and segments do not shrink: it is asked anew only for what lies behind.
+    known_len: u64,
     /// The greatest durable offset that any frame so far has named.
     durable: u64,
     /// The last torn end is not just cut off: what a write that was cut short leaves.
@@ -164,6 +166,7 @@ impl SegmentReader {
             header_damage,
             offset: SEGMENT_HEADER_LEN as u64,
             limit: u64::MAX,
+            known_len: 0,
             durable: 0,
             is_spoilt: false,
             ahead: Vec::new(),
@@ -318,7 +321,7 @@ impl SegmentReader {
                     header,
                     offset: self.offset,
                 };
-                if found.end() > self.end_of_file()? {
+                if !self.reaches(found.end())? {
                     return self.unsound(FrameError::Body(header.body_len), Some(header));
                 }
                 self.durable = self.durable.max(header.durable);
@@ -422,6 +425,14 @@ impl SegmentReader {
         Ok(self.file.len()?.min(self.limit))
     }
 
+    /// Whether what may be read goes on up to `end`. One call to the kernel for a segment, and not two for each frame.
+    fn reaches(&mut self, end: u64) -> Result<bool, SegmentError> {
+        if end.min(self.limit) > self.known_len {
+            self.known_len = self.file.len()?;
+        }
+        Ok(end <= self.known_len.min(self.limit))
+    }
+
     /// Reads at `offset`, short only at the limit or the end of the file.
     fn read_at(&mut self, offset: u64, out: &mut [u8]) -> Result<usize, SegmentError> {
         let wanted = out
@@ -448,9 +459,13 @@ impl SegmentReader {
             } else {
                 READ_AHEAD.min(self.ahead_step * 2)
             };
-            let most = usize::try_from(self.end_of_file()?.saturating_sub(offset))
-                .unwrap_or(usize::MAX)
-                .min(self.ahead_step.max(wanted));
+            let step = self.ahead_step.max(wanted);
+            let most = if self.reaches(offset + step as u64)? {
+                step
+            } else {
+                let left = self.known_len.min(self.limit).saturating_sub(offset);
+                usize::try_from(left).unwrap_or(usize::MAX).min(step)
+            };
             self.ahead.clear(); // what could not be read is not what was read before
             self.ahead.resize(most, 0);
             let read = self.file.read_at(&mut self.ahead, offset)?;
