@@ -148,8 +148,7 @@ impl QueueIntake {
         let life = Life::of(name.seen).map_err(Quarantine::File)?;
         let stash = Stash::open(&group.directory().join(name.stash())).map_err(Quarantine::StashIo)?;
         let head = stash.head().map_err(Quarantine::StashIo)?;
-        let group = group.with_ring_size(ring_size(slots))?;
-        let writer = group.named_writer(&name.ring(), Resume::Auto)?;
+        let writer = writer(group, &name.ring(), ring_size(slots))?;
         let state = writer
             .recovered()
             .and_then(|recovered| Progress::decode(&recovered.state));
@@ -399,8 +398,16 @@ impl QueueIntake {
     }
 }
 
-/// Bytes of data in the ring of a queue of so many slots: as many as in the queue, so that a large one goes through it in large pieces, and takes no more memory for
-/// that than its program did.
+/// The writer of the ring `name`. If there is no memory for a new one of `bytes`, it is as small as one may be: with none, the queue's producer would wait.
+fn writer(group: &Group, name: &str, bytes: u64) -> Result<Writer, hog_ring::Error> {
+    let sized = |bytes| group.with_ring_size(bytes)?.named_writer(name, Resume::Auto);
+    match sized(bytes) {
+        Err(hog_ring::Error::ShmFull { .. }) if bytes > RING_SIZE.0 => sized(RING_SIZE.0),
+        made => made,
+    }
+}
+
+/// Bytes of data in the ring of a queue of so many slots: about as many as the queue is long, so that a large one goes through it in large pieces.
 fn ring_size(slots: u32) -> u64 {
     let queue = u64::from(slots.max(1)) * PAGE as u64;
     (1 << queue.ilog2()).clamp(RING_SIZE.0, RING_SIZE.1)
