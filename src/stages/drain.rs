@@ -8,7 +8,7 @@
 //! [`Drain`] holds what is known of the rings, [`Drain::plan`] says what to do, and the caller tells what it saw and did.
 
 use crate::ids::StreamId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a look saw of the life that a ring is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,8 +77,8 @@ pub enum Plan {
 #[derive(Debug, Default)]
 pub struct Drain {
     rings: BTreeMap<StreamId, Ring>,
-    /// Streams by age, oldest first.
-    order: Vec<StreamId>,
+    /// When lives were born, and whose they are: oldest first.
+    order: BTreeSet<(u64, StreamId)>,
     /// Which living ring goes first, so that a busy one does not starve the others.
     turn: usize,
 }
@@ -96,14 +96,16 @@ impl Drain {
             waiting: false,
             looked: false,
         };
+        self.gone(stream);
         self.rings.insert(stream, ring);
-        self.sort();
+        self.order.insert((born, stream));
     }
 
     /// The ring is no longer there.
     pub fn gone(&mut self, stream: StreamId) {
-        self.rings.remove(&stream);
-        self.sort();
+        if let Some(ring) = self.rings.remove(&stream) {
+            self.order.remove(&(ring.born, stream));
+        }
     }
 
     /// The ring's tail was seen at `tail`.
@@ -144,6 +146,8 @@ impl Drain {
     /// A new life of the ring begins at the position that was drained: it was adopted at `born`.
     pub fn adopted(&mut self, stream: StreamId, born: u64) {
         if let Some(ring) = self.rings.get_mut(&stream) {
+            self.order.remove(&(ring.born, stream));
+            self.order.insert((born, stream));
             *ring = Ring {
                 born,
                 begun: false,
@@ -154,7 +158,6 @@ impl Drain {
                 ..*ring
             };
         }
-        self.sort();
     }
 
     /// Whether the next frame of this ring is the first of its life.
@@ -180,8 +183,8 @@ impl Drain {
     pub fn older_than(&self, before: u64) -> Vec<StreamId> {
         self.order
             .iter()
-            .copied()
-            .take_while(|stream| self.rings[stream].born <= before)
+            .take_while(|(born, _)| *born <= before)
+            .map(|(_, stream)| *stream)
             .collect()
     }
 
@@ -207,7 +210,7 @@ impl Drain {
             let rings = &self.rings;
             self.order
                 .iter()
-                .copied()
+                .map(|(_, stream)| *stream)
                 .filter(move |stream| rings[stream].has_data() && rings[stream].is_over() == over)
         };
         let mut list: Vec<_> = with_data(true).collect();
@@ -219,11 +222,6 @@ impl Drain {
         }
         list.append(&mut living);
         if list.is_empty() { Plan::Idle } else { Plan::Take(list) }
-    }
-
-    fn sort(&mut self) {
-        self.order = self.rings.keys().copied().collect();
-        self.order.sort_by_key(|stream| (self.rings[stream].born, *stream));
     }
 }
 
