@@ -251,7 +251,8 @@ impl<'a> Writer<'a> {
                     self.in_hand().clone_from(&notes);
                     provoke::here();
                     self.write_notes(post, &notes);
-                    self.in_hand().clear();
+                    // In one who was relieved it is its successor's hand.
+                    let _ = post.pass.act(|| self.in_hand().clear());
                 }
                 Err(RecvTimeoutError::Timeout) if !is_over => {}
                 Err(_) => break,
@@ -299,6 +300,10 @@ impl<'a> Writer<'a> {
 
     fn write_each(&mut self, post: &Post, notes: &[Note]) {
         for note in notes {
+            let _ = post.stop.is_set(); // by which its supervisor hears of it
+            if !post.pass.is_current() {
+                return; // a successor writes them
+            }
             self.write(post, "an event", &mut |writer| writer.enter(note));
         }
     }
