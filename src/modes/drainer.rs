@@ -25,7 +25,7 @@ use crate::os::lock::DirectoryLock;
 use crate::seglog::batch::FrameBatch;
 use crate::seglog::writer::AppendError;
 use crate::stages::drain::{Drain, Plan};
-use crate::stages::pace::{self, SLEEP_MIN};
+use crate::stages::pace::{self, OWNERS_EVERY, SLEEP_MIN};
 use hog_ring::doorbell::Doorbell;
 use hog_ring::mutant;
 use inheritance::Inheritance;
@@ -139,7 +139,7 @@ impl<L: GroupLog> Drainer<L> {
             stop,
             pass: Pass::default(),
             is_stuck: false,
-            has_news: false,
+            has_news: true, // what a predecessor appended it did perhaps not tell
             is_behind: false,
             said_stuck: false,
             changes: 0,
@@ -172,7 +172,8 @@ impl<L: GroupLog> Drainer<L> {
         while !self.stop.is_set() {
             match self.turn()? {
                 Turn::Took(0) => {
-                    self.sleep(sleep);
+                    let is_waited_for = self.turns.are_due_soon(self.doorbell.changes());
+                    self.sleep(if is_waited_for { sleep.min(OWNERS_EVERY) } else { sleep });
                     sleep = (sleep * 2).min(pace::sleep_max(self.rings.count()));
                 }
                 Turn::Took(bytes) => {
@@ -431,7 +432,7 @@ impl<L: GroupLog> Drainer<L> {
         let reached = first.iter().all(|(stream, tail)| {
             self.rings
                 .get(*stream)
-                .is_none_or(|ring| ring.drained >= *tail && (ring.kept.is_some() || ring.seen_living || ring.ended))
+                .is_none_or(|ring| ring.ended || ring.drained >= *tail && (ring.kept.is_some() || ring.seen_living))
         });
         if reached {
             self.first_tails = None;

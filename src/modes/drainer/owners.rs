@@ -47,6 +47,11 @@ impl Turns {
         self.is_unsettled = true;
     }
 
+    /// Whether something is to be done about an owner that the next look will find: `changes` were announced by now.
+    pub(super) fn are_due_soon(&self, changes: u64) -> bool {
+        self.is_unsettled || self.changes != changes
+    }
+
     /// Whose owners are to be looked at now.
     fn choose(&mut self, rings: &RingSet, changes: u64, all: bool) -> BTreeSet<StreamId> {
         let share = match self.looked.replace(clock::moment()) {

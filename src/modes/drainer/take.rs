@@ -134,6 +134,8 @@ impl<L: GroupLog> Drainer<L> {
             ring.born = born;
             ring.seen_living = true; // by itself: it was adopted after the first look
             ring.kept = None;
+            ring.settled = None; // that life's end was dealt with, if it was, and not this one's
+            self.turns.unsettle();
             self.recorder.region_state(stream.0, RegionState::Adopted, from);
         }
         self.drain.adopted(stream, born);

@@ -283,3 +283,16 @@ fn a_record_of_a_wild_length_costs_what_its_ring_holds_and_no_other() {
     let reports = words.lines().filter(|line| line.contains("WARN")).count();
     assert!(sender.is_running() && reports == lengths.len(), "{words}");
 }
+
+#[test]
+fn a_sender_that_drains_and_exits_does_not_wait_for_the_living_producer_of_a_condemned_ring() {
+    let scene = Scene::new();
+    let receiver = scene.receiver("recv");
+    let (_engine, _pipe) = waiting_engine(&scene, "producer", b"a line\n");
+    wait_until("the line is logged", || scene.progress().0 > 0);
+    let ring = File::options().write(true).open(scene.rings().remove(0)).unwrap();
+    ring.write_all_at(&5_u64.to_le_bytes(), HEAD_AT).unwrap();
+    let sender = scene.sender_with(&[GROUP], &[&receiver.address], &["--drain-and-exit"]);
+    let finished = sender.finish();
+    assert!(finished.words.contains("condemned"), "{}", finished.words);
+}
