@@ -6,13 +6,13 @@
 
 use super::Outcome;
 use super::roles::Role;
-use super::scene::{GROUP, Scene};
+use super::scene::Scene;
 use super::table::{Row, Sample};
 use super::target::Target::{AtMost, RatioAtMost};
 use hog::formats::frame::Kind;
 use hog::formats::wire;
 use hog::os::net::{self, FrameReader, Line, Patience};
-use hog_ring::{GroupOptions, Statement, statement};
+use hog_ring::{Statement, statement};
 use std::fs::File;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::FileExt;
@@ -44,7 +44,7 @@ pub(crate) fn row() -> Row {
 /// What an acknowledgement takes, in us: the median, and besides what one in a hundred takes longer than.
 fn measure() -> Outcome<Sample> {
     let scene = Scene::set()?;
-    let group = GroupOptions::new(GROUP).shm_dir(scene.shm_dir()).open()?;
+    let group = scene.options().open()?;
     let (mut receiver, address) = Role::receiver(&scene)?;
     let (relayed, hears) = relay(address)?;
     let mut sender = Role::prompt_sender(&scene, &relayed)?;

@@ -11,7 +11,7 @@ use super::roles::Role;
 use super::scene::{GROUP, Scene};
 use super::table::{Sample, median};
 use super::{Outcome, Run};
-use hog_ring::{GroupOptions, RingReader, Statement, Writer, statement};
+use hog_ring::{RingReader, Statement, Writer, statement};
 use std::fs::File;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -115,10 +115,7 @@ impl Backlog {
         if missing == 0 {
             return Ok(());
         }
-        let group = GroupOptions::new(GROUP)
-            .shm_dir(self.scene.shm_dir())
-            .ring_size(RING_BYTES)
-            .open()?;
+        let group = self.scene.options().ring_size(RING_BYTES).open()?;
         let mut writer = group.writer()?;
         let reader = RingReader::open(&group.directory().join(format!("{}.ring", writer.ring_uuid())))?;
         let mut sender = Role::sender(&self.scene, &self.address)?;

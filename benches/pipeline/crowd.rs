@@ -9,7 +9,7 @@ use super::roles::Role;
 use super::scene::{GROUP, Scene};
 use super::table::Sample;
 use super::{Outcome, Run};
-use hog_ring::{Group, GroupOptions, RingReader, Statement, Writer, group_dir, ring_files, statement};
+use hog_ring::{Group, RingReader, Statement, Writer, group_dir, ring_files, statement};
 use std::time::{Duration, Instant};
 
 static LINE: Statement<(&str, u64)> = statement!("line", "$text $number", text, number);
@@ -120,11 +120,7 @@ impl Crowd {
     /// So many rings of `capacity` bytes, with a record in each.
     fn of(rings: u32, capacity: u64) -> Outcome<Self> {
         let scene = Scene::set()?;
-        let group = GroupOptions::new(GROUP)
-            .shm_dir(scene.shm_dir())
-            .ring_size(capacity)
-            .timestamps(false)
-            .open()?;
+        let group = scene.options().ring_size(capacity).timestamps(false).open()?;
         let mut writers = (0..rings).map(|_| group.writer()).collect::<Result<Vec<_>, _>>()?;
         for writer in &mut writers {
             writer.log(&LINE, (TEXT, 0))?;

@@ -8,9 +8,9 @@
 
 use super::Outcome;
 use super::roles::Role;
-use super::scene::{GROUP, Scene};
+use super::scene::Scene;
 use super::table::Sample;
-use hog_ring::{GroupOptions, RingReader, Statement, Writer, statement};
+use hog_ring::{RingReader, Statement, Writer, statement};
 use std::fs::File;
 use std::io::IoSlice;
 use std::time::{Duration, Instant};
@@ -30,11 +30,7 @@ const WRITE_BYTES: usize = 1 << 20;
 /// In MB/s.
 pub(crate) fn measure() -> Outcome<Sample> {
     let scene = Scene::set()?;
-    let group = GroupOptions::new(GROUP)
-        .shm_dir(scene.shm_dir())
-        .ring_size(RING_BYTES)
-        .timestamps(false)
-        .open()?;
+    let group = scene.options().ring_size(RING_BYTES).timestamps(false).open()?;
     let mut writer = group.writer()?;
     let text = "a line of a log, about as long as lines of logs are: request served, from 10.0.17.4, in 1703 us";
     let mut number = 0;

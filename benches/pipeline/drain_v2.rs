@@ -16,7 +16,7 @@ use hog_ring::types::Type;
 use hog_ring::v2::layout::PAGE_PAYLOAD;
 use hog_ring::v2::producer::Producer;
 use hog_ring::v2::{Queue, WaitPolicy};
-use hog_ring::{GroupOptions, RingReader, Statement, statement};
+use hog_ring::{RingReader, Statement, statement};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
@@ -89,10 +89,7 @@ fn queue() -> Outcome<f64> {
 /// The rate of a ring.
 fn ring() -> Outcome<f64> {
     let scene = Scene::set()?;
-    let group = GroupOptions::new(GROUP)
-        .shm_dir(scene.shm_dir())
-        .ring_size(RING_BYTES)
-        .open()?;
+    let group = scene.options().ring_size(RING_BYTES).open()?;
     let mut writer = group.writer()?;
     let mut fill = || -> Outcome<u64> {
         for number in 0..RECORDS as u64 {

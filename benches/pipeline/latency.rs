@@ -6,9 +6,9 @@
 
 use super::Outcome;
 use super::roles::Role;
-use super::scene::{GROUP, Scene};
+use super::scene::Scene;
 use super::table::Sample;
-use hog_ring::{GroupOptions, RingReader, Statement, statement};
+use hog_ring::{RingReader, Statement, statement};
 use std::time::{Duration, Instant};
 
 static SERVED: Statement<(&str, u64, f64)> = statement!("served", "$path gave $status in $ms ms", path, status, ms);
@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What one call in a thousand takes longer than, in us.
 pub(crate) fn measure() -> Outcome<Sample> {
     let scene = Scene::set()?;
-    let group = GroupOptions::new(GROUP).shm_dir(scene.shm_dir()).open()?;
+    let group = scene.options().open()?;
     let mut writer = group.writer()?;
     let reader = RingReader::open(&scene.ring()?)?;
     let sender = Role::sender(&scene, "127.0.0.1:9")?;

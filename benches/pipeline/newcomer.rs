@@ -8,7 +8,7 @@ use super::Outcome;
 use super::roles::Role;
 use super::scene::{GROUP, Scene};
 use super::table::{Sample, median};
-use hog_ring::{Group, GroupOptions, RingReader, Statement, statement};
+use hog_ring::{Group, RingReader, Statement, statement};
 use std::time::{Duration, Instant};
 
 static LINE: Statement<(&str, u64)> = statement!("line", "$text $number", text, number);
@@ -26,10 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What a newcomer waits, in ms.
 pub(crate) fn measure() -> Outcome<Sample> {
     let scene = Scene::set()?;
-    let group = GroupOptions::new(GROUP)
-        .shm_dir(scene.shm_dir())
-        .ring_size(64 << 20)
-        .open()?;
+    let group = scene.options().ring_size(64 << 20).open()?;
     let (mut receiver, address) = Role::receiver(&scene)?;
     let mut sender = Role::sender(&scene, &address)?;
     serve(&group, &mut sender)?; // it has begun

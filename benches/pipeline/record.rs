@@ -7,10 +7,10 @@
 //! touches the ring's memory is told besides, and how both grow with the size of the record.
 
 use super::growth::Series;
-use super::scene::{GROUP, Scene};
+use super::scene::Scene;
 use super::table::{Sample, median};
 use super::{Outcome, Run};
-use hog_ring::{GroupOptions, RingReader, Statement, Writer, statement};
+use hog_ring::{RingReader, Statement, Writer, statement};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -73,7 +73,7 @@ pub(crate) fn measure(stamp: Stamp) -> Outcome<Sample> {
 }
 
 fn writer(scene: &Scene, stamp: Stamp, ring_bytes: u64) -> Outcome<Writer> {
-    let options = GroupOptions::new(GROUP).shm_dir(scene.shm_dir()).ring_size(ring_bytes);
+    let options = scene.options().ring_size(ring_bytes);
     let options = match stamp {
         Stamp::None => options.timestamps(false),
         Stamp::Kernel => options.kernel_clock(true),

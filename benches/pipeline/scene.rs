@@ -1,6 +1,7 @@
 //! Directories of one round, on the disk and on tmpfs, which go with it.
 
 use super::Outcome;
+use hog_ring::GroupOptions;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -34,6 +35,11 @@ impl Scene {
     /// Where rings are.
     pub(crate) fn shm_dir(&self) -> &Path {
         self.rings.path()
+    }
+
+    /// The group, with rings as they are by default.
+    pub(crate) fn options(&self) -> GroupOptions {
+        GroupOptions::new(GROUP).shm_dir(self.shm_dir())
     }
 
     /// Where the scene's sender is told of queues of version 2.

@@ -18,7 +18,7 @@ use hog::formats::wire::{self, Hello};
 use hog::ids::{OwnerId, StreamId};
 use hog::limits::{FRAME_BODY_MAX, WINDOW_BYTES};
 use hog::os::net::{self, FrameReader, Line, Patience};
-use hog_ring::{GroupOptions, RingReader, Statement, record, statement};
+use hog_ring::{RingReader, Statement, record, statement};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Barrier, Mutex};
@@ -125,10 +125,7 @@ struct Frames {
 impl Frames {
     fn make(compression: Compression) -> Outcome<Self> {
         let scene = Scene::set()?;
-        let group = GroupOptions::new(GROUP)
-            .shm_dir(scene.shm_dir())
-            .ring_size(RING_BYTES)
-            .open()?;
+        let group = scene.options().ring_size(RING_BYTES).open()?;
         let mut writer = group.writer()?;
         let mut number: u64 = 0;
         while writer.tail() < (FRAMES as u64 + 1) * FRAME_BODY_MAX as u64 {

@@ -10,7 +10,7 @@ use super::scene::{GROUP, Scene};
 use super::table::Sample;
 use hog::ids::OwnerId;
 use hog::os::lock::DirectoryLock;
-use hog_ring::{GroupOptions, RingReader, Statement, statement};
+use hog_ring::{RingReader, Statement, statement};
 use rusqlite::Connection;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -53,7 +53,7 @@ pub(crate) fn measure(past: &mut Option<Scene>) -> Outcome<Sample> {
 
 /// Starts a sender where a ring waits with one record; what it takes until that is in the spool.
 fn serve(scene: &Scene) -> Outcome<Duration> {
-    let group = GroupOptions::new(GROUP).shm_dir(scene.shm_dir()).open()?;
+    let group = scene.options().open()?;
     let mut writer = group.writer()?;
     writer.log(&LINE, ("the only one",))?;
     let reader = RingReader::open(&group.directory().join(format!("{}.ring", writer.ring_uuid())))?;
