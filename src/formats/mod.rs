@@ -9,6 +9,7 @@ pub mod codec;
 pub mod definitions;
 pub mod frame;
 pub mod fregion;
+pub mod joined_crc;
 pub mod lock_record;
 pub mod pieces;
 pub(crate) mod scope;

@@ -9,6 +9,7 @@
 pub mod choice;
 
 use crate::formats::frame::{self, Codec, FrameHeader, Kind};
+use crate::formats::joined_crc::joined_crc;
 use crate::formats::table::StreamState;
 use crate::formats::wire::Held;
 use crate::ids::StreamId;
@@ -223,7 +224,7 @@ impl Parcel {
             let len = open.raw.len();
             read(&mut open.raw).inspect_err(|_| open.raw.truncate(len))?;
             let added = &open.raw[len..];
-            open.header.body_crc = crc32c::crc32c_combine(open.header.body_crc, crc_of(header, added), added.len());
+            open.header.body_crc = joined_crc(open.header.body_crc, crc_of(header, added), frame::body_len(added));
             open.header.body_len = frame::body_len(&open.raw);
             open.header.raw_len = open.header.body_len;
             open.header.end = header.end;
