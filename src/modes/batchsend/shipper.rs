@@ -7,6 +7,7 @@ pub mod connection;
 mod outlet;
 mod pressed;
 mod route;
+mod turns;
 
 pub use pressed::Pressed;
 pub use route::Route;

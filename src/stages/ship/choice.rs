@@ -1,7 +1,7 @@
 //! How the next load is compressed under `--compress auto`. Decisions only: what things take is told.
 //!
-//! One thread compresses and sends, so what counts is how long both take it for a byte of log. Where the network is slow that is least with zstd, for there
-//! is least to send; where it is faster than zstd, with lz4 or with none. A line tells how fast it is only when more is
+//! What counts is how long a byte of log keeps those behind it waiting: threads compress side by side, and send one at a time. Where the network is slow that is least with
+//! zstd, for there is least to send; where it is faster than zstd, with lz4 or with none. A line tells how fast it is only when more is
 //! put on it than it takes, so the others are tried now and then, for some loads in a row: what the kernel takes at once and sends later must not deceive. What is
 //! not better by a [`MARGIN`] is left again, and tried less and less often. What turned out worse at its first loads is not tried to the end.
 
@@ -55,9 +55,12 @@ impl Chooser {
         }
     }
 
-    /// A load that was compressed as [`Chooser::next`] said had `raw_bytes`, and took `time` to be compressed and sent.
-    pub fn took(&mut self, raw_bytes: u64, time: Duration) {
-        if let Self::Auto(choice) = self {
+    /// A load that was compressed by `compression` had `raw_bytes`, and kept those behind it waiting for `time` until it was compressed and sent.
+    pub fn took(&mut self, compression: Compression, raw_bytes: u64, time: Duration) {
+        if let Self::Auto(choice) = self
+            && choice.next() == compression
+        // not begun before that was chosen
+        {
             choice.took(raw_bytes, time);
         }
     }
@@ -108,7 +111,7 @@ impl Choice {
         LADDER[self.trial.map_or(self.present, |trial| trial.candidate)]
     }
 
-    /// A load that was compressed as [`Choice::next`] said had `raw_bytes`, and took `time` to be compressed and sent.
+    /// A load that was compressed as [`Choice::next`] said had `raw_bytes`, and kept those behind it waiting for `time`.
     pub fn took(&mut self, raw_bytes: u64, time: Duration) {
         if raw_bytes < TELLING_BYTES {
             return;
@@ -180,7 +183,7 @@ mod tests {
 
     const LOAD: u64 = 1 << 20;
 
-    /// What a load takes over a line of so many nanoseconds a byte: the one thread compresses, and then waits for the line.
+    /// What a load takes over a line of so many nanoseconds a byte, where one thread compresses and then waits for the line.
     fn takes(compression: Compression, line: f64) -> Duration {
         let (press, left) = match compression {
             Compression::Zstd(_) => (1.6, 0.2),

@@ -1,10 +1,12 @@
 //! The way out of a connection: what it is given is compressed, sealed and sent, in that order.
 //!
-//! A thread does so, beside whoever reads the spool: compressing takes longer than all the rest of shipping. It has no say in what is sent. At most
-//! [`WAITING`] loads wait for it, which bounds memory; whoever brings another one waits as long as the line takes for one, which
-//! [`Line`] bounds. It ends with the line, or when nobody brings anything any more. In a simulation there is one thread, and what is brought is sent at once.
+//! Threads do so, beside whoever reads the spool: compressing takes longer than all the rest of shipping. They compress side by side, as many as there are
+//! processors, up to [`PRESSES_MAX`], and send in [`turns`](super::turns). They have no say in what is sent. At most
+//! [`WAITING`] loads wait for them, which bounds memory; whoever brings another one waits as long as the line takes for one, which
+//! [`Line`] bounds. They end with the line, or when nobody brings anything any more. In a simulation there is one thread, and what is brought is sent at once.
 
 use super::pressed::{Body, Found, Pressed, Recipe, User};
+use super::turns::{Over, Turn, Turns};
 use crate::formats::codec::{Compress, Compression, Compressor};
 use crate::formats::frame::{self, Codec, FrameHeader, Kind};
 use crate::os::clock;
@@ -14,16 +16,20 @@ use crate::stages::ship::choice::Chooser;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use std::io;
 use std::panic::resume_unwind;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::{Builder, JoinHandle};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, JoinHandle, available_parallelism};
+use std::time::Duration;
 
-/// So many loads wait while one is compressed.
+/// So many threads compress for a connection at most.
+const PRESSES_MAX: u32 = 4;
+/// So many loads wait while others are compressed.
 const WAITING: usize = 2;
 /// Bytes of short frames that are gathered for one write.
 const WRITE_BYTES: usize = 256 * 1024;
-/// A body from this length on is not copied behind its header.
+/// A body from this length on is not copied behind its header, if it can be sent at once.
 const LONG: usize = 16 * 1024;
+/// Bytes of frames that one whose turn has not come gathers before it waits for that: a few that were compressed from as much as a frame may have.
+const GATHERED_BYTES: usize = 1 << 20;
 
 /// Frames that are sent one behind the other.
 struct Load {
@@ -34,11 +40,14 @@ struct Load {
 /// The way out.
 pub(super) struct Outlet {
     line: Arc<dyn Line>,
+    turns: Arc<Turns>,
+    /// How many loads were brought.
+    brought: u64,
     way: Way,
 }
 
 enum Way {
-    /// Compressed and sent by a thread.
+    /// Compressed and sent by threads.
     Beside(Beside),
     /// By whoever brings it; the last that was.
     AtOnce(Press, Option<Vec<Outgoing>>),
@@ -47,13 +56,9 @@ enum Way {
 }
 
 struct Beside {
-    loads: Sender<Load>,
-    /// How many loads were brought.
-    brought: u64,
-    /// How many of them left.
-    left: Arc<AtomicU64>,
+    loads: Sender<(u64, Load)>,
     sent: Receiver<Vec<Outgoing>>,
-    thread: JoinHandle<io::Result<()>>,
+    threads: Vec<JoinHandle<io::Result<()>>>,
 }
 
 impl Outlet {
@@ -62,22 +67,33 @@ impl Outlet {
     /// # Errors
     /// When there is no memory to compress with, or no thread.
     pub(super) fn new(line: Arc<dyn Line>, compress: Compress, pressed: &Arc<Pressed>) -> io::Result<Self> {
-        let chooser = Chooser::new(compress);
-        let compression = chooser.next();
-        let press = Press {
-            line: Arc::clone(&line),
-            compression,
-            chooser,
-            compressor: Compressor::new(compression)?,
-            pressed: User::of(pressed),
-            out: Vec::new(),
+        let presses = match compress {
+            _ if hog_ring::simulation::is_on() => 1,
+            Compress::Always(Compression::None) => 1, // there is nothing to do side by side
+            _ => available_parallelism().map_or(1, |processors| {
+                u32::try_from(processors.get()).map_or(PRESSES_MAX, |processors| processors.min(PRESSES_MAX))
+            }),
         };
+        Self::with_presses(line, compress, pressed, presses)
+    }
+
+    fn with_presses(line: Arc<dyn Line>, compress: Compress, pressed: &Arc<Pressed>, presses: u32) -> io::Result<Self> {
+        let chooser = Arc::new(Mutex::new(Chooser::new(compress)));
+        let pressed = Arc::new(User::of(pressed));
+        let press = || Press::new(Arc::clone(&line), &chooser, &pressed, presses);
+        let turns = Arc::<Turns>::default();
         let way = if hog_ring::simulation::is_on() {
-            Way::AtOnce(press, None)
+            Way::AtOnce(press()?, None)
         } else {
-            Way::Beside(Beside::start(press)?)
+            let presses = (0..presses).map(|_| press()).collect::<io::Result<_>>()?;
+            Way::Beside(Beside::start(presses, &turns)?)
         };
-        Ok(Self { line, way })
+        Ok(Self {
+            line,
+            turns,
+            brought: 0,
+            way,
+        })
     }
 
     /// Sends `frames`, their bodies compressed where that makes them smaller.
@@ -103,16 +119,18 @@ impl Outlet {
     }
 
     fn put(&mut self, load: Load) -> io::Result<()> {
+        let number = self.brought;
+        self.brought += 1;
         match &mut self.way {
             Way::Beside(beside) => {
-                beside.brought += 1;
-                match beside.loads.send(load) {
-                    Ok(()) => Ok(()),
-                    Err(_) => self.finish().and(Err(io::ErrorKind::BrokenPipe.into())),
+                let is_over = self.turns.passed().is_none();
+                if is_over || beside.loads.send((number, load)).is_err() {
+                    return self.finish().and(Err(io::ErrorKind::BrokenPipe.into()));
                 }
+                Ok(())
             }
             Way::AtOnce(press, sent) => {
-                press.send(&load)?;
+                press.send(&load, self.turns.of(number)).map_err(Unsent::into_error)?;
                 *sent = Some(load.frames);
                 Ok(())
             }
@@ -129,20 +147,14 @@ impl Outlet {
         }
     }
 
-    /// How many loads were brought so far; 0 where each leaves at once.
+    /// How many loads were brought so far.
     pub(super) fn brought(&self) -> u64 {
-        match &self.way {
-            Way::Beside(beside) => beside.brought,
-            Way::AtOnce(..) | Way::Closed => 0,
-        }
+        self.brought
     }
 
     /// Whether so many of them left, which is in their order.
     pub(super) fn has_sent(&self, brought: u64) -> bool {
-        match &self.way {
-            Way::Beside(beside) => beside.left.load(Ordering::Relaxed) >= brought,
-            Way::AtOnce(..) | Way::Closed => true,
-        }
+        self.turns.passed().is_none_or(|left| left >= brought)
     }
 
     /// Waits until all is sent that was brought; nothing can be brought after that.
@@ -169,85 +181,130 @@ impl Drop for Outlet {
     fn drop(&mut self) {
         if let Way::Beside(beside) = std::mem::replace(&mut self.way, Way::Closed) {
             self.line.hang_up(); // what waits is not sent any more
-            drop((beside.loads, beside.sent));
-            let _ = beside.thread.join(); // its failure is this connection's, which is over
+            let _ = beside.finish(); // its failure is this connection's, which is over
         }
     }
 }
 
 impl Beside {
-    fn start(mut press: Press) -> io::Result<Self> {
-        let (loads, brought) = bounded::<Load>(WAITING);
-        let (gives_back, sent) = bounded(WAITING + 2);
-        let left = Arc::<AtomicU64>::default();
-        let leaves = Arc::clone(&left);
-        let thread = Builder::new().name("compress".to_owned()).spawn(move || {
-            for load in brought {
-                press.send(&load)?;
-                leaves.fetch_add(1, Ordering::Relaxed); // a number alone: no data hangs on it
-                let _ = gives_back.try_send(load.frames); // memory that is not wanted back is freed
-            }
-            Ok(())
-        })?;
-        Ok(Self {
-            loads,
-            brought: 0,
-            left,
-            sent,
-            thread,
-        })
+    fn start(presses: Vec<Press>, turns: &Arc<Turns>) -> io::Result<Self> {
+        let (loads, brought) = bounded::<(u64, Load)>(WAITING);
+        let (gives_back, sent) = bounded(WAITING + presses.len() + 1);
+        let threads = presses.into_iter().map(|mut press| {
+            let (brought, gives_back, turns) = (brought.clone(), gives_back.clone(), Arc::clone(turns));
+            Builder::new().name("compress".to_owned()).spawn(move || {
+                for (number, load) in brought {
+                    match press.send(&load, turns.of(number)) {
+                        Ok(()) => {}
+                        Err(Unsent::AfterOthers) => return Ok(()), // who failed tells
+                        Err(Unsent::Failed(error)) => return Err(error),
+                    }
+                    let _ = gives_back.try_send(load.frames); // memory that is not wanted back is freed
+                }
+                Ok(())
+            })
+        });
+        let threads = threads.collect::<io::Result<_>>()?;
+        Ok(Self { loads, sent, threads })
     }
 
-    /// How the thread ended, once it has.
+    /// How the threads ended, once they have.
     fn finish(self) -> std::thread::Result<io::Result<()>> {
         drop((self.loads, self.sent));
-        self.thread.join()
+        let ended: Vec<_> = self.threads.into_iter().map(JoinHandle::join).collect();
+        ended.into_iter().collect::<Result<io::Result<()>, _>>()
+    }
+}
+
+/// Why a load was not sent.
+enum Unsent {
+    /// One in front of it was not.
+    AfterOthers,
+    /// The line failed, or there is no memory to compress with.
+    Failed(io::Error),
+}
+
+impl Unsent {
+    fn into_error(self) -> io::Error {
+        match self {
+            Self::AfterOthers => io::ErrorKind::BrokenPipe.into(),
+            Self::Failed(error) => error,
+        }
+    }
+}
+
+impl From<Over> for Unsent {
+    fn from(Over: Over) -> Self {
+        Self::AfterOthers
+    }
+}
+
+impl From<io::Error> for Unsent {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
     }
 }
 
 /// Compresses, seals and sends.
 struct Press {
     line: Arc<dyn Line>,
-    chooser: Chooser,
+    chooser: Arc<Mutex<Chooser>>,
     compression: Compression,
     compressor: Compressor,
-    pressed: User,
+    pressed: Arc<User>,
+    /// How many of them there are.
+    presses: u32,
     /// Frames that are to be sent with those behind them.
     out: Vec<u8>,
 }
 
 impl Press {
-    fn send(&mut self, load: &Load) -> io::Result<()> {
-        if self.compression != self.chooser.next() {
-            self.compression = self.chooser.next();
-            self.compressor = Compressor::new(self.compression)?;
+    fn new(line: Arc<dyn Line>, chooser: &Arc<Mutex<Chooser>>, pressed: &Arc<User>, presses: u32) -> io::Result<Self> {
+        let compression = lock(chooser).next();
+        Ok(Self {
+            line,
+            chooser: Arc::clone(chooser),
+            compression,
+            compressor: Compressor::new(compression)?,
+            pressed: Arc::clone(pressed),
+            presses,
+            out: Vec::new(),
+        })
+    }
+
+    fn send(&mut self, load: &Load, turn: Turn<'_>) -> Result<(), Unsent> {
+        let compression = lock(&self.chooser).next();
+        if self.compression != compression {
+            self.compressor = Compressor::new(compression)?;
+            self.compression = compression;
         }
         let began = clock::moment();
-        self.send_frames(load)?;
+        let line = Arc::clone(&self.line);
+        let mut exit = Exit::new(line.as_ref(), std::mem::take(&mut self.out), turn);
+        for frame in &load.frames {
+            if load.is_compressed {
+                self.press(frame, &mut exit)?;
+            } else {
+                exit.put(&frame.header, &frame.raw)?;
+            }
+        }
+        let left = exit.end()?;
+        self.out = left.out;
         let raw_bytes = load.frames.iter().map(|frame| frame.raw.len() as u64).sum();
-        self.chooser.took(raw_bytes, clock::since(began));
+        // What they do side by side takes its share of the time, what one does at a time all of it.
+        let working = clock::since(began).saturating_sub(left.waited) / self.presses;
+        lock(&self.chooser).took(compression, raw_bytes, working.max(left.sending));
         Ok(())
     }
 
-    fn send_frames(&mut self, load: &Load) -> io::Result<()> {
-        for frame in &load.frames {
-            if load.is_compressed {
-                self.send_compressed(frame)?;
-            } else {
-                self.send_body(&frame.header, &frame.raw)?;
-            }
-        }
-        self.flush()
-    }
-
-    fn send_compressed(&mut self, frame: &Outgoing) -> io::Result<()> {
+    fn press(&mut self, frame: &Outgoing, exit: &mut Exit<'_>) -> Result<(), Unsent> {
         let mut claim = None;
         // What is short is compressed sooner than looked for.
         if frame.header.kind == Kind::Data && frame.raw.len() >= LONG && self.compression != Compression::None {
             match self.pressed.find(recipe(&frame.header, self.compression)) {
                 Found::Made(body) => {
                     let bytes = body.bytes.as_ref().unwrap_or(&frame.raw);
-                    return self.send_body(&stored(&frame.header, body.codec, body.crc, bytes), bytes);
+                    return exit.put(&stored(&frame.header, body.codec, body.crc, bytes), bytes);
                 }
                 Found::Claimed(claimed) => claim = Some(claimed),
                 Found::Alone => {}
@@ -261,21 +318,90 @@ impl Press {
             claim.made(Body { codec, crc, bytes });
         }
         let bytes = bytes.unwrap_or(&frame.raw);
-        let header = stored(&frame.header, codec, crc, bytes);
-        send_body(self.line.as_ref(), &mut self.out, &header, bytes)
+        exit.put(&stored(&frame.header, codec, crc, bytes), bytes)
     }
+}
 
-    fn send_body(&mut self, header: &FrameHeader, body: &[u8]) -> io::Result<()> {
-        send_body(self.line.as_ref(), &mut self.out, header, body)
-    }
+/// Where the frames of one load leave, once its turn has come.
+struct Exit<'a> {
+    line: &'a dyn Line,
+    /// Frames that are to be sent with those behind them.
+    out: Vec<u8>,
+    turn: Turn<'a>,
+    /// For its turn.
+    waited: Duration,
+    /// On the line.
+    sending: Duration,
+}
 
-    fn flush(&mut self) -> io::Result<()> {
-        if !self.out.is_empty() {
-            self.line.send(&self.out)?;
-            self.out.clear();
+/// A load has left.
+struct Left {
+    /// Empty; for the next one.
+    out: Vec<u8>,
+    waited: Duration,
+    sending: Duration,
+}
+
+impl<'a> Exit<'a> {
+    fn new(line: &'a dyn Line, out: Vec<u8>, turn: Turn<'a>) -> Self {
+        Self {
+            line,
+            out,
+            turn,
+            waited: Duration::ZERO,
+            sending: Duration::ZERO,
         }
+    }
+
+    /// Sends a frame behind those before it, or leaves it with them.
+    fn put(&mut self, header: &FrameHeader, body: &[u8]) -> Result<(), Unsent> {
+        let has_come = self.turn.has_come();
+        if !has_come && self.out.len() + body.len() > GATHERED_BYTES {
+            self.wait()?;
+        } else if !has_come || body.len() < LONG {
+            net::put_frame(&mut self.out, header, body);
+            return match has_come && self.out.len() >= WRITE_BYTES {
+                true => self.send(&[]),
+                false => Ok(()),
+            };
+        }
+        net::put_frame(&mut self.out, header, &[]);
+        self.send(body)
+    }
+
+    fn wait(&mut self) -> Result<(), Over> {
+        let began = clock::moment();
+        self.turn.wait()?;
+        self.waited += clock::since(began);
         Ok(())
     }
+
+    fn send(&mut self, body: &[u8]) -> Result<(), Unsent> {
+        let began = clock::moment();
+        self.line.send_both(&self.out, body)?;
+        self.sending += clock::since(began);
+        self.out.clear();
+        Ok(())
+    }
+
+    /// Waits until all has left.
+    fn end(mut self) -> Result<Left, Unsent> {
+        self.wait()?;
+        if !self.out.is_empty() {
+            self.send(&[])?;
+        }
+        self.turn.pass()?;
+        Ok(Left {
+            out: self.out,
+            waited: self.waited,
+            sending: self.sending,
+        })
+    }
+}
+
+fn lock(chooser: &Mutex<Chooser>) -> MutexGuard<'_, Chooser> {
+    // What it holds are estimates, none of which is wrong beside the others.
+    chooser.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn recipe(header: &FrameHeader, compression: Compression) -> Recipe {
@@ -296,22 +422,6 @@ fn stored(header: &FrameHeader, codec: Codec, body_crc: u32, bytes: &[u8]) -> Fr
         body_crc,
         ..*header
     }
-}
-
-/// Sends a frame behind those in `out`, or leaves it there.
-fn send_body(line: &dyn Line, out: &mut Vec<u8>, header: &FrameHeader, body: &[u8]) -> io::Result<()> {
-    if body.len() >= LONG {
-        net::put_frame(out, header, &[]);
-        line.send_both(out, body)?;
-        out.clear();
-    } else {
-        net::put_frame(out, header, body);
-        if out.len() >= WRITE_BYTES {
-            line.send(out)?;
-            out.clear();
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -375,15 +485,16 @@ mod tests {
         Outgoing { header, raw }
     }
 
-    fn outlet(line: &Arc<Kept>, pressed: &Arc<Pressed>) -> Outlet {
+    /// An outlet with two threads, however many processors there are.
+    fn outlet(line: Arc<dyn Line>, pressed: &Arc<Pressed>) -> Outlet {
         let compress = Compress::Always(Compression::Zstd(1));
-        Outlet::new(Arc::clone(line) as Arc<dyn Line>, compress, pressed).unwrap()
+        Outlet::with_presses(line, compress, pressed, 2).unwrap()
     }
 
     #[test]
     fn what_is_brought_leaves_in_its_order_compressed_where_that_was_asked_for() {
         let line = Arc::<Kept>::default();
-        let mut outlet = outlet(&line, &Arc::default());
+        let mut outlet = outlet(Arc::clone(&line) as Arc<dyn Line>, &Arc::default());
         let mut expected = Vec::new();
         for number in 0..20_u8 {
             let raw = vec![number; 8 << (number % 14)];
@@ -417,7 +528,10 @@ mod tests {
     #[test]
     fn two_that_are_sent_the_same_get_the_same_bytes() {
         let (lines, pressed) = ([Arc::<Kept>::default(), Arc::default()], Arc::default());
-        let mut outlets: Vec<_> = lines.iter().map(|line| outlet(line, &pressed)).collect();
+        let mut outlets: Vec<_> = lines
+            .iter()
+            .map(|line| outlet(Arc::clone(line) as Arc<dyn Line>, &pressed))
+            .collect();
         for number in 0..20 {
             let raw: Vec<u8> = (0..LONG as u64)
                 .map(|at| (at * at / (number + 3)).to_le_bytes()[0])
@@ -464,6 +578,43 @@ mod tests {
         outlet.finish().unwrap();
     }
 
+    #[test]
+    fn while_one_is_on_the_line_the_next_is_compressed() {
+        let (take, takes) = bounded(8);
+        let pressed = Arc::default();
+        let mut outlet = outlet(Arc::new(Slow(Mutex::new(takes))), &pressed);
+        let frames = [0, LONG as u64].map(|start| frame(start, vec![7; LONG]));
+        let next = recipe(&frames[1].header, Compression::Zstd(1));
+        let other = User::of(&pressed);
+        for frame in frames {
+            outlet.put_compressed(vec![frame]).unwrap();
+        }
+        // The line has taken nothing yet, of either.
+        while !matches!(other.find(next), Found::Made(_)) {
+            std::thread::yield_now();
+        }
+        take.send(()).unwrap();
+        take.send(()).unwrap();
+        outlet.finish().unwrap();
+    }
+
+    #[test]
+    fn what_does_not_compress_waits_for_its_turn_rather_than_in_memory() {
+        let line = Arc::<Kept>::default();
+        let mut outlet = outlet(Arc::clone(&line) as Arc<dyn Line>, &Arc::default());
+        let mut chance = fastrand::Rng::with_seed(1);
+        let raws: Vec<Vec<u8>> = (0..24)
+            .map(|_| std::iter::repeat_with(|| chance.u8(..)).take(400 << 10).collect())
+            .collect();
+        for load in raws.chunks(6) {
+            let frames = load.iter().map(|raw| frame(8, raw.clone())).collect();
+            outlet.put_compressed(frames).unwrap();
+        }
+        outlet.finish().unwrap();
+        let sent = bodies(&line.bytes.lock().unwrap());
+        assert!(sent.into_iter().eq(raws.into_iter().map(|raw| (Codec::None, raw))));
+    }
+
     /// Panics when it is to send.
     #[derive(Default)]
     struct Panics {
@@ -483,8 +634,7 @@ mod tests {
     #[test]
     fn a_panic_of_who_compresses_is_the_shippers_and_ends_the_connection() {
         let line = Arc::<Panics>::default();
-        let compress = Compress::Always(Compression::Zstd(1));
-        let mut outlet = Outlet::new(Arc::clone(&line) as Arc<dyn Line>, compress, &Arc::default()).unwrap();
+        let mut outlet = outlet(Arc::clone(&line) as Arc<dyn Line>, &Arc::default());
         outlet.put_plain(vec![frame(8, vec![0; 8])]).unwrap();
         assert!(catch_unwind(AssertUnwindSafe(|| outlet.finish())).is_err());
         assert!(line.is_hung_up.load(Ordering::SeqCst));
@@ -493,7 +643,7 @@ mod tests {
     #[test]
     fn a_line_that_failed_is_told_to_whoever_brings_more_or_finishes() {
         let line = Arc::<Kept>::default();
-        let mut failing = outlet(&line, &Arc::default());
+        let mut failing = outlet(Arc::clone(&line) as Arc<dyn Line>, &Arc::default());
         line.hang_up();
         let told = (0..2 + WAITING + 2).find_map(|_| failing.put_plain(vec![frame(8, vec![0; 8])]).err());
         let told = told.or_else(|| failing.finish().err()).unwrap();
