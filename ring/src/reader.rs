@@ -229,12 +229,13 @@ impl RingReader {
         self.judge_copy(copied, start, out.len())
     }
 
-    /// As [`Self::copy`], for `len` bytes, a multiple of 8, which are put behind those that are in `out`.
+    /// As [`Self::copy`], for `len` bytes, a multiple of 8, which are put behind those that are in `out`. The caller is going to ask for the `more` bytes
+    /// behind them next, which are below the tail as well: memory is asked for them before, so that it answers while the caller judges these.
     ///
     /// # Errors
     /// As of [`Self::copy`].
-    pub fn copy_onto(&self, start: u64, len: usize, out: &mut Vec<u8>) -> Result<(), RingFault> {
-        let copied = self.mapping.copy_data_onto(start, len, out);
+    pub fn copy_onto(&self, start: u64, len: usize, more: usize, out: &mut Vec<u8>) -> Result<(), RingFault> {
+        let copied = self.mapping.copy_data_onto(start, len, more, out);
         self.judge_copy(copied, start, len)
     }
 

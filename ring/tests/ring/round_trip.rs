@@ -57,6 +57,40 @@ fn records_are_stamped_unless_the_group_forbids_it() {
 }
 
 #[test]
+fn a_stretch_copied_in_pieces_is_what_it_is_when_copied_at_once() {
+    let scene = Scene::new();
+    let mut writer = scene.group().writer().unwrap();
+    let reader = scene.reader();
+    let mut from = 0;
+    // From the second on they go over the ring's end.
+    for _ in 0..4 {
+        while writer.tail() - from < SMALLEST / 4 * 3 {
+            writer.log(&NUMBER, (writer.tail(),)).unwrap();
+        }
+        let mut whole = vec![0; usize::try_from(writer.tail() - from).unwrap()];
+        reader.copy(from, &mut whole).unwrap();
+        for piece in [8, 56, 64, 72, 2048, 40_000, whole.len()] {
+            let mut pieces = b"before".to_vec();
+            for (number, expected) in whole.chunks(piece).enumerate() {
+                let at = number * piece;
+                let more = whole.len() - at - expected.len();
+                reader
+                    .copy_onto(from + at as u64, expected.len(), more, &mut pieces)
+                    .unwrap();
+            }
+            assert!(
+                pieces.strip_prefix(b"before") == Some(&whole[..]),
+                "in pieces of {piece}"
+            );
+        }
+        let announced_too_much = reader.copy_onto(from, 64, usize::MAX, &mut Vec::new());
+        assert_eq!(announced_too_much, Ok(()));
+        from = writer.tail();
+        reader.advance(from);
+    }
+}
+
+#[test]
 fn positions_wrap_around_many_capacities() {
     let scene = Scene::new();
     let mut writer = scene.group().writer().unwrap();

@@ -150,8 +150,9 @@ struct Copied {
     crc: u32,
 }
 
-/// As much is copied before it is judged and summed up: it is in the nearest cache then.
-const PIECE: usize = 16 << 10;
+/// As much is copied before it is judged and summed up: it is in the nearest cache then, and memory is not idle meanwhile, since not much more than that is
+/// fetched ahead of the copy.
+const PIECE: usize = 2 << 10;
 
 /// Copies the `len` bytes from `from` on out of a ring to the end of `body`, unless what comes before their end is no record.
 fn copy(reader: &RingReader, from: u64, len: usize, to_tail: bool, body: &mut Vec<u8>) -> Result<Copied, RingFault> {
@@ -161,7 +162,8 @@ fn copy(reader: &RingReader, from: u64, len: usize, to_tail: bool, body: &mut Ve
     let (mut sum, mut summed, mut copied) = (BodySum::new(), 0, 0);
     while copied < len {
         let piece = PIECE.min(len - copied);
-        reader.copy_onto(from + copied as u64, piece, body)?;
+        let more = len - copied - piece;
+        reader.copy_onto(from + copied as u64, piece, more, body)?;
         copied += piece;
         let Some(sound) = cutter.see(&body[body_at..]) else {
             break;
