@@ -16,6 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags};
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
@@ -129,6 +130,13 @@ fn is_over(pidfd: &OwnedFd) -> bool {
     matches!(rustix::event::poll(&mut polled, Some(&Timespec::default())), Ok(1..))
 }
 
+/// Processes that were found living a moment ago, for who asks after the owners of many rings: most programs have several, and one answer will do for all of them.
+#[derive(Debug, Default)]
+pub struct FoundLiving {
+    /// By owner word and pid namespace.
+    processes: HashSet<(OwnerWord, u64)>,
+}
+
 /// Watches the owner of one ring; keeps its pidfd between calls.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
@@ -176,6 +184,22 @@ impl Watch {
             Err(_) => false,
         };
         if dead { Liveness::Dead } else { Liveness::Living }
+    }
+
+    /// The same, but who is among `found` is not asked after again; who is found living by its pidfd comes to them. What a lock tells is of its ring alone.
+    pub(crate) fn judge_unless_found(&mut self, ring: &Mapping, file: impl AsFd, found: &mut FoundLiving) -> Liveness {
+        // In the order of `judge`.
+        let owner = OwnerWord::load(ring);
+        let process = (owner, ring.word64(layout::OWNER_NAMESPACE).load(Ordering::Relaxed));
+        if found.processes.contains(&process) {
+            return Liveness::Living;
+        }
+        let liveness = self.judge(ring, file);
+        // Of the owner that was judged, which may be another one by now.
+        if let (Liveness::Living, Some(watched)) = (liveness, &self.watched) {
+            found.processes.insert((watched.owner, watched.namespace));
+        }
+        liveness
     }
 
     /// Whether that process of our own namespace has ended. If not, it is watched from now on.

@@ -12,7 +12,7 @@ use crate::header::{BadIdentity, Identity, identify};
 use crate::layout::{ADOPTED, CONDEMNED, DROPPED_BYTES, DROPPED_RECORDS, HEAD, SPACE, SYNCED, TAIL, WAITING};
 use crate::limits::POSITION_END;
 use crate::order::{self, ORDERS};
-use crate::owner::{self, OwnerWord, Watch};
+use crate::owner::{self, FoundLiving, OwnerWord, Watch};
 use crate::shm::Mapping;
 use crate::simulation::point;
 use crate::sys;
@@ -294,6 +294,12 @@ impl RingReader {
     /// What became of the ring's owner. Keeps a pidfd between calls, so that this is one `poll` while it lives.
     pub fn liveness(&mut self) -> Liveness {
         self.watch.judge(&self.mapping, &self.file)
+    }
+
+    /// As [`Self::liveness`], but an owner that is among `found` is taken for living, unasked. Good for one walk over many rings: who dies after it was
+    /// found is seen to be dead by the next walk, which begins with none.
+    pub fn liveness_unless_found(&mut self, found: &mut FoundLiving) -> Liveness {
+        self.watch.judge_unless_found(&self.mapping, &self.file, found)
     }
 
     /// Whether a later run may take the ring over: it is named, and has a sound state at or below its tail.

@@ -2,6 +2,7 @@
 
 use crate::scene::{NUMBER, SMALLEST, Scene, drain, group_of_parent, wait_until};
 use hog_ring::layout::{CONDEMNED, HEAD, HEADER_AREA, IDENTITY_BOOT, IDENTITY_CRC, OWNER, OWNER_NAMESPACE, TAIL};
+use hog_ring::owner::FoundLiving;
 use hog_ring::{Condemnation, Error, Liveness, OpenError, OwnerWord, Resume, RingFault, RingReader};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -48,6 +49,36 @@ fn killed_owner_is_dead_and_its_ring_can_be_retired() {
     assert_eq!(reader.liveness(), Liveness::Retired);
     reader.unlink().unwrap();
     assert!(scene.rings().is_empty());
+}
+
+#[test]
+fn who_was_found_living_is_asked_after_once_in_a_walk_and_again_in_the_next() {
+    let scene = Scene::new();
+    let mut role = scene.spawn("life::logs_once_and_stays");
+    role.line_with("logged");
+    let mut readers = [scene.reader(), scene.reader()];
+    let mut found = FoundLiving::default();
+    assert_eq!(readers[0].liveness_unless_found(&mut found), Liveness::Living);
+    role.kill();
+    assert_eq!(readers[1].liveness_unless_found(&mut found), Liveness::Living);
+    let mut next = FoundLiving::default();
+    for reader in &mut readers {
+        assert_eq!(reader.liveness_unless_found(&mut next), Liveness::Dead);
+        assert_eq!(reader.liveness_unless_found(&mut next), Liveness::Dead);
+    }
+}
+
+#[test]
+fn what_a_lock_tells_is_asked_each_time() {
+    let scene = Scene::new();
+    let mut role = scene.spawn("life::logs_once_and_stays");
+    role.line_with("logged");
+    let mut reader = scene.reader();
+    overwrite(reader.path(), OWNER_NAMESPACE, &1_u64.to_le_bytes());
+    let mut found = FoundLiving::default();
+    assert_eq!(reader.liveness_unless_found(&mut found), Liveness::Living);
+    role.kill();
+    assert_eq!(reader.liveness_unless_found(&mut found), Liveness::Dead);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Owners: who of the rings' owners died or left, so that their rings are ended, or kept for an heir.
 //!
-//! Whether a process lives costs a question to the kernel for each ring, so owners have their turns ([`pace`]): a share of them each time. An owner
+//! Whether a process lives costs a question to the kernel, so owners have their turns ([`pace`]): a share of them each time, and one question for all rings of a
+//! process among these. An owner
 //! word that is another one than at the last look costs no more than to read it. All words are read when a change was announced, and as long as
 //! something seen in them waits to be dealt with; so what ends in order, and an heir, is seen at once. Until all is in the log that was there at
 //! the start, every owner is looked at each time.
@@ -14,7 +15,7 @@ use crate::ids::StreamId;
 use crate::limits::APPEND_MAX;
 use crate::os::clock;
 use crate::stages::pace::{self, OWNERS_EVERY};
-use hog_ring::owner::OwnerWord;
+use hog_ring::owner::{FoundLiving, OwnerWord};
 use hog_ring::reader::Liveness;
 use hogstat::RegionState;
 use std::collections::BTreeSet;
@@ -87,8 +88,9 @@ impl<L: GroupLog> Drainer<L> {
         // Counted before the words are read: what is announced later is seen at the next look.
         let changes = self.doorbell.changes();
         let chosen = self.turns.choose(&self.rings, changes, self.first_tails.is_some());
+        let mut found = FoundLiving::default();
         for stream in chosen {
-            self.look_at_owner(stream);
+            self.look_at_owner(stream, &mut found);
             if self.batch.len() > APPEND_MAX / 2 && matches!(self.append()?, Turn::Stuck) {
                 self.turns.unsettle();
                 return Ok(());
@@ -98,12 +100,12 @@ impl<L: GroupLog> Drainer<L> {
         Ok(())
     }
 
-    fn look_at_owner(&mut self, stream: StreamId) {
+    fn look_at_owner(&mut self, stream: StreamId, found: &mut FoundLiving) {
         if self.rings.get(stream).is_some_and(|ring| ring.ended) {
             self.unlink(stream);
             return;
         }
-        let settled = self.settle(stream);
+        let settled = self.settle(stream, found);
         if let Some(ring) = self.rings.get_mut(stream).filter(|ring| !ring.ending) {
             ring.settled = settled;
             if settled.is_none() {
@@ -114,14 +116,14 @@ impl<L: GroupLog> Drainer<L> {
 
     /// Does what there is to be done about the owner of a ring, and says which one that was. `None`: not all could be done, and the next look
     /// goes on.
-    fn settle(&mut self, stream: StreamId) -> Option<OwnerWord> {
+    fn settle(&mut self, stream: StreamId, found: &mut FoundLiving) -> Option<OwnerWord> {
         let is_drained = self.drain.is_drained(stream);
         let ring = self.rings.get_mut(stream).filter(|ring| !ring.ending)?;
         let owner = ring.reader.owner();
         if !is_drained {
             return ring.settled.filter(|settled| *settled == owner); // looked at again in its turn, if it is known
         }
-        let liveness = ring.reader.liveness();
+        let liveness = ring.reader.liveness_unless_found(found);
         if matches!(liveness, Liveness::Living) {
             if ring.kept.take().is_some() {
                 self.recorder.region_state(stream.0, RegionState::Adopted, ring.drained);
