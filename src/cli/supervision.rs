@@ -2,6 +2,7 @@
 
 use super::values::time;
 use crate::exit::{ExitStatus, Failure};
+use crate::modes::stop::MOVE_EVERY;
 use crate::modes::supervise::restarts::RestartLimit;
 use crate::modes::supervise::{OnWorkerFailed, Supervision};
 use clap::{Args, ValueEnum};
@@ -9,6 +10,9 @@ use std::time::Duration;
 
 /// Below this every fsync of a busy disk would be a stall.
 const STALL_TIMEOUT_MIN: Duration = Duration::from_secs(1);
+
+// Who waits moves several times meanwhile, also on a busy machine.
+const _: () = assert!(4 * MOVE_EVERY.as_millis() <= STALL_TIMEOUT_MIN.as_millis());
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum OnWorkerFailedArg {

@@ -28,7 +28,7 @@ use crate::ids::StreamId;
 use crate::limits::QUEUES_MAX;
 use crate::modes::drainer::opening::RingPlace;
 use crate::modes::recorder::Recorder;
-use crate::modes::stop::Stop;
+use crate::modes::stop::{MOVE_EVERY, Stop};
 use crate::modes::supervise::{Job, Post, provoke};
 use door::{Door, Handed, Peer, socket_path};
 use hog_ring::v2::{OpenQueueError, Queue};
@@ -51,7 +51,8 @@ use uuid::Uuid;
 
 /// Between two passes that found something.
 const POLL_BUSY: Duration = Duration::from_micros(50);
-/// The first sleep when there is nothing, and the longest. One that only waits for room in a ring begins with [`POLL_BUSY`].
+/// The first sleep when there is nothing, and the longest beside a queue: nobody says that something was published in one. One that only waits for room in a ring
+/// begins with [`POLL_BUSY`].
 const SLEEP: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
 /// How often clients are looked after while queues fill.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
@@ -162,6 +163,8 @@ fn run(around: &Surroundings, post: &Post) -> Result<(), String> {
         return Ok(());
     };
     let mut intake = Intake::new(around, group, REST_AFTER)?;
+    let bell = intake.door.bell();
+    let _waking = post.stop.on_set(move || bell.ring());
     let served = intake.serve(post);
     if post.pass.is_current() {
         intake.door.close();
@@ -255,7 +258,7 @@ impl<'a> Intake<'a> {
             sleep = if took || !registrations.is_empty() {
                 POLL_BUSY
             } else {
-                (wait * 2).min(SLEEP.1)
+                (wait * 2).min(if self.queues.is_empty() { MOVE_EVERY } else { SLEEP.1 })
             };
             for (registration, peer) in registrations.drain(..) {
                 self.register(registration, peer);

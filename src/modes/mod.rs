@@ -3,6 +3,7 @@
 pub mod archive_reader;
 pub mod batchrecv;
 pub mod batchsend;
+pub mod bell;
 pub mod cat;
 pub mod demo;
 pub mod drainer;

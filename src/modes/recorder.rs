@@ -2,11 +2,13 @@
 //! data path, and may be slow, locked or on a full disk.
 
 use crate::exit::chain;
-use crate::modes::stop::Stop;
+use crate::modes::bell::Bell;
+use crate::modes::stop::{MOVE_EVERY, Stop};
 use crate::modes::store::keep_reserve;
 use crate::modes::supervise::{Job, Post, provoke};
 use crate::os::clock;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use crossbeam::select;
 use hogstat::{FaultKind, NewRegion, RecoveryOutcome, RegionState, SenderStatus, SessionId, Stat};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -77,9 +79,6 @@ pub struct Recorder {
 
 /// Acknowledged positions are noted at most this often.
 const ACKS_EVERY: Duration = Duration::from_secs(1);
-
-/// How often it looks whether it is time to end: whoever ends waits for that.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// So many rings that were met one after the other are written in one transaction, which is one sync: a sender that finds a thousand writes four times.
 const REGIONS_AT_ONCE: usize = 256;
@@ -238,14 +237,25 @@ impl<'a> Writer<'a> {
         let left = std::mem::take(&mut *self.in_hand());
         self.write_each(post, &left);
         let mut acks_due = Instant::now() + ACKS_EVERY;
+        let bell = Bell::default();
+        let rope = bell.clone();
+        let _waking = post.stop.on_set(move || rope.ring());
         loop {
             let is_over = post.stop.is_set();
             if !post.pass.is_current() {
                 return Ok(()); // a successor has the desk
             }
-            // All others have ended by then: what they noted is here.
-            let patience = if is_over { Duration::ZERO } else { LOOK };
-            match self.desk.taken.recv_timeout(patience) {
+            let taken = &self.desk.taken;
+            let note = if is_over {
+                taken.try_recv().map_err(|_| RecvTimeoutError::Disconnected) // all others have ended by then: what they noted is here
+            } else {
+                select! {
+                    recv(taken) -> note => note.map_err(|_| RecvTimeoutError::Disconnected),
+                    recv(bell.rung()) -> _ => Err(RecvTimeoutError::Timeout),
+                    default(MOVE_EVERY) => Err(RecvTimeoutError::Timeout),
+                }
+            };
+            match note {
                 Ok(note) => {
                     let notes = self.with_regions_behind(note);
                     self.in_hand().clone_from(&notes);
@@ -254,8 +264,8 @@ impl<'a> Writer<'a> {
                     // In one who was relieved it is its successor's hand.
                     let _ = post.pass.act(|| self.in_hand().clear());
                 }
-                Err(RecvTimeoutError::Timeout) if !is_over => {}
-                Err(_) => break,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
             }
             if Instant::now() >= acks_due {
                 self.write(post, "acknowledgements", &mut Self::enter_acknowledged);

@@ -4,6 +4,7 @@
 //! A thread of its own does the telling, so that a manager that does not listen holds up nothing but that thread. It sends the watchdog a word
 //! only when [`heartbeat`] says so: it knows nothing of being well by itself.
 
+use super::bell::Bell;
 use super::heartbeat::{Hearts, Verdict, Watchdog, look_every};
 use super::stop::Stop;
 use super::supervise;
@@ -15,8 +16,6 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 use tracing::{error, warn};
 
-/// How often it is looked whether there is anything to tell.
-const LOOK: Duration = Duration::from_millis(100);
 /// How often the words about what the process does are made anew.
 const WORDS_EVERY: Duration = Duration::from_secs(5);
 /// How long the last words may take.
@@ -33,6 +32,8 @@ struct Shared {
     words: Mutex<Option<Words>>,
     /// The mode is over, whether or not it was asked to end.
     is_over: AtomicBool,
+    /// Rung when there is anything to tell.
+    bell: Bell,
 }
 
 /// This process as its service manager sees it. Dropped, it tells that the process ends.
@@ -65,17 +66,22 @@ impl Service {
     /// From now on `words` say what the process does; they are asked for now and then.
     pub fn describe(&self, words: impl Fn() -> String + Send + 'static) {
         *self.shared.words.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(words));
+        self.shared.bell.ring();
     }
 
     /// It serves. Said again, nothing happens.
     pub fn is_ready(&self) {
-        self.shared.is_ready.store(true, Ordering::Relaxed); // a flag alone: no data hangs on it
+        // A flag alone: no data hangs on it.
+        if !self.shared.is_ready.swap(true, Ordering::Relaxed) {
+            self.shared.bell.ring();
+        }
     }
 }
 
 impl Drop for Service {
     fn drop(&mut self) {
         self.shared.is_over.store(true, Ordering::Relaxed);
+        self.shared.bell.ring();
         supervise::join_all(std::mem::take(&mut self.thread), Instant::now() + END_WITHIN);
     }
 }
@@ -111,17 +117,28 @@ impl Teller {
     }
 
     fn run(&mut self) {
-        let look = self.period.map_or(LOOK, |period| look_every(period).min(LOOK));
+        let shared = Arc::clone(&self.shared);
+        let _waking = self.stop.on_set(move || shared.bell.ring());
         let mut said_ready = false;
-        while !self.stop.wait(look) && !self.shared.is_over.load(Ordering::Relaxed) {
+        while !self.stop.is_set() && !self.shared.is_over.load(Ordering::Relaxed) {
             if !said_ready && self.shared.is_ready.load(Ordering::Relaxed) {
                 said_ready = true;
                 tell(&[NotifyState::Ready]);
             }
             self.feed();
             self.describe();
+            self.shared.bell.wait(self.pause());
         }
         tell(&[NotifyState::Stopping]);
+    }
+
+    /// Until something is due that nobody rings for.
+    fn pause(&self) -> Duration {
+        let due = match self.period {
+            Some(_) => self.words_due.min(self.look_due),
+            None => self.words_due,
+        };
+        due.saturating_duration_since(Instant::now())
     }
 
     /// Tells the watchdog that all is well, if it is.
@@ -151,14 +168,15 @@ impl Teller {
 
     /// Tells what the process does, if that is something else than before.
     fn describe(&mut self) {
-        if Instant::now() < self.words_due {
+        // The first ones are told at once.
+        if Instant::now() < self.words_due && !self.words.is_empty() {
             return;
         }
+        self.words_due = Instant::now() + WORDS_EVERY;
         let words = self.shared.words.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(words) = words.as_ref().map(|words| words().replace('\n', " ")) else {
             return;
         };
-        self.words_due = Instant::now() + WORDS_EVERY;
         if words != self.words {
             tell(&[NotifyState::Status(&words)]);
             self.words = words;

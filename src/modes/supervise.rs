@@ -1,8 +1,8 @@
 //! Workers under a supervisor: one that panics or fails is started anew, one that does not move is followed by another, and one that keeps failing
 //! is given up, while all the others go on.
 //!
-//! The supervisor is no thread of its own: the main thread of a role calls [`Supervisor::tend`] many times a second. It waits for nobody. A worker moves
-//! whenever it looks whether it is to end ([`Stop::is_set`]); the supervisor counts these looks. A thread that hangs cannot be ended: it
+//! The supervisor is no thread of its own: the main thread of a role calls [`Supervisor::tend`], and between that [`Supervisor::rest`], which ends when there is
+//! something to be tended to. It waits for nobody. A worker moves whenever it looks whether it is to end ([`Stop::is_set`]); the supervisor counts these looks. A thread that hangs cannot be ended: it
 //! is left where it is, relieved ([`crate::fence`]), and whatever it does when it wakes up fails. Its successor takes up the work from what is durable.
 //!
 //! How often, and when, is decided in [`restarts`], without clock or threads.
@@ -11,13 +11,14 @@ pub mod provoke;
 pub mod restarts;
 
 use crate::fence::{Fence, Pass};
+use crate::modes::bell::Bell;
 use crate::modes::heartbeat::Hearts;
 use crate::modes::recorder::Recorder;
-use crate::modes::stop::Stop;
+use crate::modes::stop::{MOVE_EVERY, Stop};
 use hogstat::FaultKind;
 use restarts::{Failure, RestartLimit, Restarts, Verdict};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
@@ -48,6 +49,11 @@ const HANGING_MAX: usize = 8;
 
 /// A gap between two looks that the supervisor itself has to answer for: this process was stopped, or its machine was. Nobody is blamed for it.
 const OWN_GAP: Duration = Duration::from_secs(2);
+
+/// How long its rest is at least: nothing that a worker does or fails to do has it run around in circles.
+const REST_MIN: Duration = Duration::from_millis(20);
+/// A rest is no longer than this share of the time after which a worker counts as hanging, nor than [`MOVE_EVERY`].
+const REST_SHARE: u32 = 50;
 
 /// What a worker is given each time that it is started.
 pub struct Post {
@@ -106,6 +112,8 @@ pub struct Supervisor {
     recorder: Recorder,
     hearts: Hearts,
     state: Arc<Mutex<State>>,
+    /// Rung by each worker that ends.
+    bell: Bell,
 }
 
 #[derive(Default)]
@@ -141,11 +149,20 @@ type Thread = JoinHandle<Result<(), (Failure, String)>>;
 
 struct Running {
     thread: Thread,
+    /// Its work is over: nothing is left to its thread but to end.
+    is_over: Arc<AtomicBool>,
     began: Instant,
     /// Counts its moves.
     moves: Arc<AtomicU64>,
     /// How many it had made, and when that was last another number.
     seen: (u64, Instant),
+}
+
+impl Running {
+    fn is_over(&self) -> bool {
+        // Acquire: pairs with the Release of the thread, which has dropped all that it held.
+        self.is_over.load(Ordering::Acquire) || self.thread.is_finished()
+    }
 }
 
 impl Supervisor {
@@ -157,6 +174,7 @@ impl Supervisor {
             recorder: recorder.clone(),
             hearts: hearts.clone(),
             state: Arc::default(),
+            bell: Bell::default(),
         }
     }
 
@@ -168,7 +186,7 @@ impl Supervisor {
         let fence = Arc::<Fence>::default();
         let worker = Worker {
             restarts: Restarts::new(self.supervision.limit),
-            phase: Phase::Running(run(&job, fence.pass(), Instant::now())?),
+            phase: Phase::Running(run(&job, fence.pass(), Instant::now(), &self.bell)?),
             hanging: Vec::new(),
             well: Arc::default(),
             job,
@@ -209,6 +227,19 @@ impl Supervisor {
                 .workers
                 .iter()
                 .any(|worker| matches!(worker.phase, Phase::GivenUp))
+    }
+
+    /// Waits until `stop`, but no longer than until there may be something to tend to, and than `longest`. Says whether it is time to end.
+    #[must_use]
+    pub fn rest(&self, stop: &Stop, longest: Duration) -> bool {
+        let bell = self.bell.clone();
+        let _waking = stop.on_set(move || bell.ring());
+        let now = Instant::now();
+        let due = self.lock().workers.iter().filter_map(|worker| worker.due(self)).min();
+        let most = (self.supervision.stall_timeout / REST_SHARE).clamp(REST_MIN, MOVE_EVERY);
+        let until_due = due.map_or(most, |due| due.saturating_duration_since(now).clamp(REST_MIN, most));
+        self.bell.wait(until_due.min(longest));
+        stop.is_set()
     }
 
     /// The workers that were given up.
@@ -253,9 +284,18 @@ impl Supervisor {
 }
 
 impl Worker {
+    /// When something is to be done about it, if it goes on as it does.
+    fn due(&self, supervisor: &Supervisor) -> Option<Instant> {
+        match &self.phase {
+            Phase::Running(running) => running.seen.1.checked_add(supervisor.supervision.stall_timeout),
+            Phase::Pausing(until) => Some(*until),
+            Phase::Done | Phase::GivenUp => None,
+        }
+    }
+
     fn tend(&mut self, supervisor: &Supervisor, now: Instant, was_away: bool) {
         match &mut self.phase {
-            Phase::Running(running) if running.thread.is_finished() => {
+            Phase::Running(running) if running.is_over() => {
                 let ran = now.saturating_duration_since(running.began);
                 let Phase::Running(running) = std::mem::replace(&mut self.phase, Phase::Done) else {
                     return;
@@ -349,7 +389,7 @@ impl Worker {
     }
 
     fn start_anew(&mut self, supervisor: &Supervisor, now: Instant) {
-        match run(&self.job, self.fence.pass(), now) {
+        match run(&self.job, self.fence.pass(), now, &supervisor.bell) {
             Ok(running) => self.phase = Phase::Running(running),
             Err(error) => {
                 let words = format!("its thread cannot be started: {error}");
@@ -359,25 +399,32 @@ impl Worker {
     }
 }
 
-/// Runs `job` once, in a thread.
-fn run(job: &Job, pass: Pass, now: Instant) -> std::io::Result<Running> {
+/// Runs `job` once, in a thread. At its end it rings `bell`.
+fn run(job: &Job, pass: Pass, now: Instant, bell: &Bell) -> std::io::Result<Running> {
     let moves = Arc::<AtomicU64>::default();
     let post = Post {
         stop: job.stop.counting(&moves).until_relieved(&pass),
         pass,
     };
     let (work, name) = (Arc::clone(&job.work), job.name.clone());
+    let (is_over, bell) = (Arc::<AtomicBool>::default(), bell.clone());
+    let over = Arc::clone(&is_over);
     let thread = Builder::new()
         .name(job.name.chars().take(15).collect())
         .spawn(move || {
             provoke::this_is(&name);
-            match catch_unwind(AssertUnwindSafe(|| work(&post))) {
+            let ended = match catch_unwind(AssertUnwindSafe(|| work(&post))) {
                 Ok(ended) => ended.map_err(|words| (Failure::Error, words)),
                 Err(panic) => Err((Failure::Panic, format!("panic: {}", words_of(panic.as_ref())))),
-            }
+            };
+            drop((work, post));
+            over.store(true, Ordering::Release);
+            bell.ring();
+            ended
         })?;
     Ok(Running {
         thread,
+        is_over,
         began: now,
         moves,
         seen: (0, now),

@@ -10,8 +10,9 @@ use super::places::{Place, Places};
 use crate::exit::chain;
 use crate::formats::wire::RefuseCode;
 use crate::limits::CONNECTIONS_MAX;
+use crate::modes::bell::LastBell;
 use crate::modes::recorder::Recorder;
-use crate::modes::stop::Stop;
+use crate::modes::stop::{MOVE_EVERY, Stop};
 use crate::modes::supervise::{Job, Post, provoke};
 use crate::os::net::{self, Incoming, Line, NetError, Patience};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -20,9 +21,6 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-
-/// How often the accepting worker looks whether it is time to end, in milliseconds.
-const LOOK_MS: i64 = 100;
 
 /// What accepts.
 pub(super) struct Gate {
@@ -61,9 +59,12 @@ impl Gate {
     /// # Errors
     /// When the listener is of no use.
     pub(super) fn serve(&self, post: &Post) -> io::Result<()> {
+        let bell = LastBell::new()?;
+        let rope = bell.clone();
+        let _waking = post.stop.on_set(move || rope.ring());
         while !post.stop.is_set() {
             provoke::here();
-            if !wait_readable(&self.listener)? {
+            if !wait_readable(&self.listener, &bell)? {
                 continue;
             }
             let accepted = self
@@ -165,13 +166,15 @@ fn serve(
     caller.welcome(&hello, groups, recorder, stop)?.run()
 }
 
-fn wait_readable(listener: &TcpListener) -> io::Result<bool> {
+/// Whether somebody wants to be let in. Waits for that until `bell` is rung, or it is time to move.
+fn wait_readable(listener: &TcpListener, bell: &LastBell) -> io::Result<bool> {
     let timeout = Timespec {
         tv_sec: 0,
-        tv_nsec: LOOK_MS * 1_000_000,
+        tv_nsec: i64::from(MOVE_EVERY.subsec_nanos()),
     };
-    match poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&timeout)) {
-        Ok(ready) => Ok(ready > 0),
+    let mut polled = [PollFd::new(listener, PollFlags::IN), PollFd::new(bell, PollFlags::IN)];
+    match poll(&mut polled, Some(&timeout)) {
+        Ok(_) => Ok(!polled[0].revents().is_empty()),
         Err(rustix::io::Errno::INTR) => Ok(false),
         Err(error) => Err(error.into()),
     }

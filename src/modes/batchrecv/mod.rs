@@ -196,7 +196,7 @@ pub fn run(options: &BatchrecvOptions) -> Result<ExitStatus, Failure> {
         )
     });
     service.is_ready();
-    while !stop.wait(LOOK) {
+    while !supervisor.rest(&stop, Duration::MAX) {
         if supervisor.tend() {
             stop.set();
         }
@@ -216,8 +216,6 @@ pub fn run(options: &BatchrecvOptions) -> Result<ExitStatus, Failure> {
     })
 }
 
-/// How often workers are looked after.
-const LOOK: Duration = Duration::from_millis(50);
 /// How long workers have to end, then archives to be finished, and then what was recorded to get into the database.
 const END_WITHIN: Duration = Duration::from_secs(2);
 const FINISHED_WITHIN: Duration = Duration::from_millis(1500);

@@ -111,6 +111,9 @@ pub struct Refused {
 /// The way to whoever ends the process then.
 type Fatal = Sender<Refused>;
 
+/// How often it is looked whether groups are served, or all is delivered, while somebody waits for that.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// How often it is looked whether a recovery is over.
 const RECOVERIES_EVERY: Duration = Duration::from_secs(1);
 
@@ -194,10 +197,14 @@ pub fn run(options: &BatchsendOptions) -> Result<ExitStatus, Failure> {
 
     let mut failure = None;
     let mut recoveries_due = Instant::now();
-    while !stop.wait(Duration::from_millis(20)) {
+    let mut look = LOOK;
+    while !supervisor.rest(&stop, look) {
         let gives_up = supervisor.tend();
         if groups.iter().all(Group::is_served) {
             service.is_ready();
+            if !options.drain_and_exit {
+                look = RECOVERIES_EVERY;
+            }
         }
         if let Ok(Refused { directory, words, .. }) = fatal.try_recv() {
             let words = format!("{words}: this spool was copied or restored, and the receiver protects what it has");

@@ -10,6 +10,7 @@
 use super::registration::{Registration, Registrations};
 use crate::exit::chain;
 use crate::limits::{PRODUCERS_MAX, STRANGERS_MAX};
+use crate::modes::bell::LastBell;
 use crate::modes::rarely::Rarely;
 use crate::modes::recorder::Recorder;
 use rustix::event::{Timespec, epoll};
@@ -34,6 +35,8 @@ const READ_BYTES: usize = 64 * 17;
 const ACCEPTED_AT_ONCE: usize = 64;
 /// What the list calls the listener.
 const LISTENER: u64 = 0;
+/// What it calls the bell.
+const BELL: u64 = 1;
 
 /// Why nobody can register.
 #[derive(Debug, Error)]
@@ -67,6 +70,7 @@ pub(super) struct Door {
     handed: Handed,
     listener: Option<Arc<UnixListener>>,
     ready: OwnedFd,
+    bell: LastBell,
     clients: BTreeMap<u64, Client>,
     /// Those that have not registered anything, oldest first; some may be gone.
     strangers: VecDeque<u64>,
@@ -93,14 +97,17 @@ pub(super) fn socket_path(store: &Path, group: &str) -> PathBuf {
 impl Door {
     /// The door at `path`, which is opened by the first look.
     pub(super) fn new(path: PathBuf, handed: &Handed, recorder: &Recorder) -> io::Result<Door> {
+        let (ready, bell) = (epoll::create(epoll::CreateFlags::CLOEXEC)?, LastBell::new()?);
+        epoll::add(&ready, &bell, epoll::EventData::new_u64(BELL), epoll::EventFlags::IN)?;
         Ok(Door {
             path,
             handed: Arc::clone(handed),
             listener: None,
-            ready: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            ready,
+            bell,
             clients: BTreeMap::new(),
             strangers: VecDeque::new(),
-            next: LISTENER + 1,
+            next: BELL + 1,
             bind_due: Instant::now(),
             was_told: false,
             rarely: Rarely::default(),
@@ -108,7 +115,12 @@ impl Door {
         })
     }
 
-    /// Waits until somebody says something, but no longer than `time`; then listens to all that do.
+    /// What ends its waits.
+    pub(super) fn bell(&self) -> LastBell {
+        self.bell.clone()
+    }
+
+    /// Waits until somebody says something or its bell is rung, but no longer than `time`, which is less than a second; then listens to all that do.
     pub(super) fn look(&mut self, time: Duration, found: &mut Vec<(Registration, Peer)>) -> io::Result<()> {
         if self.listener.is_none() && Instant::now() >= self.bind_due {
             self.open();
@@ -129,6 +141,7 @@ impl Door {
         for event in &events[..ready] {
             match event.data.u64() {
                 LISTENER => self.accept(),
+                BELL => {}
                 token => self.listen_to(token, found),
             }
         }

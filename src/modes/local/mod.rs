@@ -65,7 +65,7 @@ pub struct LocalOptions {
 const END_WITHIN: Duration = Duration::from_secs(3);
 /// How long what they recorded has to get into the database then.
 const RECORDED_WITHIN: Duration = Duration::from_secs(1);
-/// How often it is looked whether all is done.
+/// How often it is looked whether groups are served, or all is done, while somebody waits for that.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// One group while it runs.
@@ -108,10 +108,14 @@ pub fn run(options: &LocalOptions) -> Result<ExitStatus, Failure> {
     let syncer = syncer(options.sync, &groups, &recorder, &stop);
     supervisor.start(syncer).map_err(|error| Failure::of(&error))?;
     tell_of(&groups, &service, &supervisor);
-    while !stop.wait(LOOK) {
+    let mut look = LOOK;
+    while !supervisor.rest(&stop, look) {
         let gives_up = supervisor.tend();
         if groups.iter().all(Group::is_served) {
             service.is_ready();
+            if !options.drain_and_exit {
+                look = Duration::MAX; // until there is something to tend to
+            }
         }
         if options.drain_and_exit && groups.iter_mut().all(Group::is_done) {
             info!("all is in the archive");

@@ -48,6 +48,59 @@ fn a_worker_that_panics_or_fails_is_started_anew() {
 }
 
 #[test]
+fn the_end_of_a_worker_ends_a_rest_and_is_seen_by_the_look_after_it() {
+    for is_in_order in [true, false] {
+        let (supervisor, stop) = supervisor(SUPERVISION);
+        let work = move |_: &Post| if is_in_order { Ok(()) } else { panic!("on purpose") };
+        supervisor.start(Job::new("worker", &stop, work)).unwrap();
+        let rung = supervisor.bell.rung().recv_timeout(Duration::from_secs(60));
+        assert!(rung.is_ok());
+        let _ = supervisor.tend();
+        assert!(!matches!(supervisor.lock().workers[0].phase, Phase::Running(_)));
+    }
+}
+
+#[test]
+fn a_rest_ends_when_it_is_time_to_end_or_as_early_as_was_asked() {
+    let (supervisor, stop) = supervisor(SUPERVISION);
+    assert!(!supervisor.rest(&stop, Duration::ZERO));
+    stop.set();
+    assert!(supervisor.rest(&stop, Duration::MAX));
+}
+
+#[test]
+fn a_worker_is_due_when_it_would_be_blamed_or_its_pause_is_over() {
+    let (supervisor, stop) = supervisor(SUPERVISION);
+    let (worker, running) = (|| panic!("on purpose"), Stop::default());
+    let wait = running.clone();
+    let waits = move |_: &Post| {
+        while !wait.wait(Duration::from_secs(60)) {}
+        Ok(())
+    };
+    supervisor.start(Job::new("waits", &stop, waits)).unwrap();
+    supervisor.start(Job::new("panics", &stop, move |_| worker())).unwrap();
+    tend_until(&supervisor, || {
+        matches!(supervisor.lock().workers[1].phase, Phase::Pausing(_))
+    });
+    let state = supervisor.lock();
+    let Phase::Running(Running { seen: (_, seen), .. }) = &state.workers[0].phase else {
+        panic!("it waits");
+    };
+    assert_eq!(
+        state.workers[0].due(&supervisor),
+        Some(*seen + SUPERVISION.stall_timeout)
+    );
+    let Phase::Pausing(until) = state.workers[1].phase else {
+        panic!("it pauses");
+    };
+    assert_eq!(state.workers[1].due(&supervisor), Some(until));
+    drop(state);
+    running.set();
+    stop.set();
+    supervisor.end(Instant::now() + Duration::from_secs(60));
+}
+
+#[test]
 fn a_worker_that_keeps_panicking_is_given_up_and_another_goes_on() {
     for on_failed in [OnWorkerFailed::Degrade, OnWorkerFailed::Exit] {
         let (supervisor, stop) = supervisor(Supervision {

@@ -8,6 +8,8 @@ use crate::formats::wire;
 use crate::ids::StreamId;
 use crate::limits::{PING_AFTER, SILENCE_MAX};
 use crate::modes::batchsend::cursor::{Cursor, SpoolFrame};
+use crate::modes::bell::Bell;
+use crate::modes::stop::MOVE_EVERY;
 use crate::modes::supervise::provoke;
 use crate::os::clock;
 use crate::os::net::{Line, NetError};
@@ -17,7 +19,7 @@ use crossbeam::select;
 use std::io;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tracing::warn;
 
 /// What a turn of a connection came to.
@@ -136,13 +138,16 @@ impl<S: Deref<Target = Shipper>> Connection<S> {
     /// Ships until the connection fails or it is time to stop.
     pub(super) fn run(&mut self, hears: &Receiver<Said>) -> Result<(), Ended> {
         self.begin();
+        let over = Bell::default();
+        let rope = over.clone();
+        let _waking = self.shipper.stop.on_set(move || rope.ring());
         loop {
             while let Ok(said) = hears.try_recv() {
                 self.hear(said)?;
             }
             match self.turn()? {
                 Turn::More => {}
-                Turn::Wait { seen } => self.wait(hears, seen)?,
+                Turn::Wait { seen } => self.wait(hears, &over, seen)?,
                 Turn::Done => return Ok(self.outlet.finish()?),
             }
         }
@@ -205,17 +210,15 @@ impl<S: Deref<Target = Shipper>> Connection<S> {
         self.awaited.is_none() && self.ship.has_room()
     }
 
-    /// Waits for the receiver, for the spool to grow, or until the parcel is due.
-    fn wait(&mut self, hears: &Receiver<Said>, seen: u64) -> Result<(), Ended> {
+    /// Waits for the receiver, for the spool to grow, until the parcel is due, or `over` says that it is time to stop.
+    fn wait(&mut self, hears: &Receiver<Said>, over: &Bell, seen: u64) -> Result<(), Ended> {
         if let Some(awaited) = &mut self.awaited
             && !self.outlet.has_sent(awaited.load)
         {
             awaited.since = clock::moment(); // the question waits behind what a slow line takes first
         }
         let options = &self.shipper.options;
-        let mut timeout = PING_AFTER
-            .saturating_sub(clock::since(self.sent_at))
-            .min(Duration::from_secs(1));
+        let mut timeout = PING_AFTER.saturating_sub(clock::since(self.sent_at)).min(MOVE_EVERY);
         if let Some(began) = self.began {
             timeout = timeout.min(options.batch_time.saturating_sub(clock::since(began)));
         }
@@ -235,6 +238,7 @@ impl<S: Deref<Target = Shipper>> Connection<S> {
                 Err(_) => Err(NetError::Closed.into()),
             },
             recv(self.shipper.bell) -> _ => Ok(()),
+            recv(over.rung()) -> _ => Ok(()),
             default(timeout) => self.check_silence(),
         }
     }
