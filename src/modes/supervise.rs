@@ -229,17 +229,23 @@ impl Supervisor {
                 .any(|worker| matches!(worker.phase, Phase::GivenUp))
     }
 
-    /// Waits until `stop`, but no longer than until there may be something to tend to, and than `longest`. Says whether it is time to end.
+    /// Waits until `stop`, but no longer than until there may be something to tend to, and than `longest`. Says whether it is time to end. However
+    /// often workers end, one look comes [`REST_MIN`] after the other: each costs as much as there are workers, and peers may come and go as they please.
     #[must_use]
     pub fn rest(&self, stop: &Stop, longest: Duration) -> bool {
         let bell = self.bell.clone();
         let _waking = stop.on_set(move || bell.ring());
         let now = Instant::now();
-        let due = self.lock().workers.iter().filter_map(|worker| worker.due(self)).min();
+        let (due, tended) = {
+            let state = self.lock();
+            let due = state.workers.iter().filter_map(|worker| worker.due(self)).min();
+            (due, state.tended)
+        };
         let most = (self.supervision.stall_timeout / REST_SHARE).clamp(REST_MIN, MOVE_EVERY);
         let until_due = due.map_or(most, |due| due.saturating_duration_since(now).clamp(REST_MIN, most));
         self.bell.wait(until_due.min(longest));
-        stop.is_set()
+        let too_early = tended.map_or(Duration::ZERO, |tended| REST_MIN.saturating_sub(tended.elapsed()));
+        stop.wait(too_early.min(longest))
     }
 
     /// The workers that were given up.

@@ -69,6 +69,21 @@ fn a_rest_ends_when_it_is_time_to_end_or_as_early_as_was_asked() {
 }
 
 #[test]
+fn workers_that_end_one_after_the_other_do_not_have_it_look_each_time() {
+    let (supervisor, stop) = supervisor(SUPERVISION);
+    for _ in 0..3 {
+        let _ = supervisor.tend();
+        let tended = supervisor.lock().tended.unwrap();
+        supervisor.bell.ring();
+        assert!(!supervisor.rest(&stop, Duration::MAX));
+        assert!(tended.elapsed() >= REST_MIN);
+    }
+    let _ = supervisor.tend();
+    stop.set();
+    assert!(supervisor.rest(&stop, Duration::MAX));
+}
+
+#[test]
 fn a_worker_is_due_when_it_would_be_blamed_or_its_pause_is_over() {
     let (supervisor, stop) = supervisor(SUPERVISION);
     let (worker, running) = (|| panic!("on purpose"), Stop::default());
