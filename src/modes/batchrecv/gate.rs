@@ -25,6 +25,8 @@ use std::time::Duration;
 /// What accepts.
 pub(super) struct Gate {
     listener: TcpListener,
+    /// Rung when it is time to end. Made with the listener: who is started anew while there are too many open files could not have one.
+    bell: LastBell,
     groups: Arc<Groups>,
     recorder: Recorder,
     stop: Stop,
@@ -36,7 +38,7 @@ impl Gate {
     /// A gate at `listener`.
     ///
     /// # Errors
-    /// When the listener cannot be made not to wait.
+    /// When the listener cannot be made not to wait, or there are too many open files.
     pub(super) fn new(
         listener: TcpListener,
         groups: &Arc<Groups>,
@@ -46,6 +48,7 @@ impl Gate {
         listener.set_nonblocking(true)?;
         Ok(Self {
             listener,
+            bell: LastBell::new()?,
             groups: Arc::clone(groups),
             recorder: recorder.clone(),
             stop: stop.clone(),
@@ -59,12 +62,11 @@ impl Gate {
     /// # Errors
     /// When the listener is of no use.
     pub(super) fn serve(&self, post: &Post) -> io::Result<()> {
-        let bell = LastBell::new()?;
-        let rope = bell.clone();
+        let rope = self.bell.clone();
         let _waking = post.stop.on_set(move || rope.ring());
         while !post.stop.is_set() {
             provoke::here();
-            if !wait_readable(&self.listener, &bell)? {
+            if !wait_readable(&self.listener, &self.bell)? {
                 continue;
             }
             let accepted = self
