@@ -245,10 +245,11 @@ impl<'a> Intake<'a> {
             let pace = self.turn(now);
             self.note_progress();
             let took = pace >= Pace::Took;
+            let longest = if self.queues.is_empty() { MOVE_EVERY } else { SLEEP.1 };
             let wait = match pace {
                 Pace::More | Pace::Took => Duration::ZERO,
-                Pace::Full => sleep,
-                Pace::Nothing => sleep.max(SLEEP.0),
+                Pace::Full => sleep.min(longest),
+                Pace::Nothing => sleep.clamp(SLEEP.0, longest),
             };
             if !took || now >= look_due {
                 look_due = now + LOOK_EVERY;
@@ -258,7 +259,7 @@ impl<'a> Intake<'a> {
             sleep = if took || !registrations.is_empty() {
                 POLL_BUSY
             } else {
-                (wait * 2).min(if self.queues.is_empty() { MOVE_EVERY } else { SLEEP.1 })
+                wait * 2
             };
             for (registration, peer) in registrations.drain(..) {
                 self.register(registration, peer);
