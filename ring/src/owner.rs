@@ -186,12 +186,17 @@ impl Watch {
         if dead { Liveness::Dead } else { Liveness::Living }
     }
 
-    /// The same, but who is among `found` is not asked after again; who is found living by its pidfd comes to them. What a lock tells is of its ring alone.
+    /// The same, but who is among `found` and watched already is not asked after again; who is found living by its pidfd comes to them. What a lock tells is of its
+    /// ring alone. Who is not watched yet is: its pid, once another process has it, would say nothing of its end where start times cannot be read.
     pub(crate) fn judge_unless_found(&mut self, ring: &Mapping, file: impl AsFd, found: &mut FoundLiving) -> Liveness {
         // In the order of `judge`.
         let owner = OwnerWord::load(ring);
         let process = (owner, ring.word64(layout::OWNER_NAMESPACE).load(Ordering::Relaxed));
-        if found.processes.contains(&process) {
+        let is_watched = self
+            .watched
+            .as_ref()
+            .is_some_and(|watched| (watched.owner, watched.namespace) == process);
+        if is_watched && found.processes.contains(&process) {
             return Liveness::Living;
         }
         let liveness = self.judge(ring, file);

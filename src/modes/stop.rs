@@ -59,7 +59,7 @@ impl Drop for Waking {
 }
 
 /// As often at least a worker that waits looks whether it is to end, and so shows that it does not hang.
-pub const MOVE_EVERY: Duration = Duration::from_millis(250);
+pub const MOVE_EVERY: Duration = Duration::from_millis(100);
 
 const _: () = assert!(MOVE_EVERY.as_secs() == 0); // calls that wait are given its nanoseconds
 

@@ -57,10 +57,19 @@ fn who_was_found_living_is_asked_after_once_in_a_walk_and_again_in_the_next() {
     let mut role = scene.spawn("life::logs_once_and_stays");
     role.line_with("logged");
     let mut readers = [scene.reader(), scene.reader()];
+    let mut first = FoundLiving::default();
+    for reader in &mut readers {
+        assert_eq!(reader.liveness_unless_found(&mut first), Liveness::Living);
+    }
     let mut found = FoundLiving::default();
     assert_eq!(readers[0].liveness_unless_found(&mut found), Liveness::Living);
     role.kill();
     assert_eq!(readers[1].liveness_unless_found(&mut found), Liveness::Living);
+    assert_eq!(
+        scene.reader().liveness_unless_found(&mut found),
+        Liveness::Dead,
+        "it was not watched yet"
+    );
     let mut next = FoundLiving::default();
     for reader in &mut readers {
         assert_eq!(reader.liveness_unless_found(&mut next), Liveness::Dead);
