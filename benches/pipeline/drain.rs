@@ -7,9 +7,10 @@
 //! The limit's bytes are those of the ring, and lie in memory that nobody has touched since they were put there: neither finds them in a cache.
 
 use super::Outcome;
+use super::bare;
 use super::roles::Role;
 use super::scene::Scene;
-use super::table::Sample;
+use super::table::{BARE, Sample};
 use hog_ring::{RingReader, Statement, Writer, statement};
 use std::fs::File;
 use std::io::IoSlice;
@@ -58,11 +59,13 @@ pub(crate) fn measure() -> Outcome<Sample> {
     drop(sender);
     scene.settle()?;
     let writing = write(&scene, &memory)?;
+    scene.settle()?;
+    let copying = copy_and_write(&scene, &reader, from, memory.len())?;
     let rate = |bytes: u64, time: Duration| bytes as f64 / 1e6 / time.as_secs_f64();
     Ok(Sample {
         hog: rate(last - first, ended - began),
         limit: Some(rate(memory.len() as u64, writing)),
-        besides: Vec::new(),
+        besides: vec![(BARE, rate(memory.len() as u64, copying))],
     })
 }
 
@@ -89,6 +92,21 @@ fn write(scene: &Scene, memory: &[u8]) -> Outcome<Duration> {
     while offset < memory.len() {
         let piece = &memory[offset..memory.len().min(offset + WRITE_BYTES)];
         offset += rustix::io::pwritev(&file, &[IoSlice::new(piece)], offset as u64)?;
+    }
+    Ok(began.elapsed())
+}
+
+/// The same from the ring, whose bytes a producer may change: so they are copied before they are written.
+fn copy_and_write(scene: &Scene, reader: &RingReader, from: u64, len: usize) -> Outcome<Duration> {
+    let file = File::create(scene.path("copied"))?;
+    let mut room = vec![0; WRITE_BYTES];
+    let began = Instant::now();
+    let mut offset = 0;
+    while offset < len {
+        let piece = &mut room[..WRITE_BYTES.min(len - offset)];
+        reader.copy(from + offset as u64, piece)?;
+        bare::write(&file, piece, offset as u64)?;
+        offset += piece.len();
     }
     Ok(began.elapsed())
 }

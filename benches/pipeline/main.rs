@@ -10,6 +10,7 @@
 mod acknowledged;
 mod archive;
 mod backlog;
+mod bare;
 mod crowd;
 mod drain;
 mod drain_v2;

@@ -5,8 +5,8 @@
 
 use super::roles::hog;
 use super::scene::Scene;
-use super::shipment::{Second, Way, check_that_it_arrived, ship};
-use super::table::Sample;
+use super::shipment::{Second, Way, bare, check_that_it_arrived, ship};
+use super::table::{BARE, Sample};
 use super::{Outcome, Run};
 use std::path::PathBuf;
 
@@ -21,10 +21,16 @@ pub(crate) fn two_destinations(run: &Run) -> Outcome<Sample> {
             ..Way::default()
         },
     )?;
+    let bare_one = bare(&run.input, true, 1)?.synced.as_secs_f64();
+    let bare_two = bare(&run.input, true, 2)?.synced.as_secs_f64();
     Ok(Sample {
         hog: both * 1e6 / megabytes,
         limit: Some(alone * 1e6 / megabytes),
-        besides: vec![],
+        besides: vec![
+            (BARE, bare_two * 1e6 / megabytes),
+            ("bare_one_us_per_mb", bare_one * 1e6 / megabytes),
+            ("bare_ratio", bare_two / bare_one),
+        ],
     })
 }
 

@@ -5,9 +5,10 @@
 
 use super::Outcome;
 use super::archive::ArchiveWatch;
+use super::bare::{self, Bare, BareWay};
 use super::roles::{Role, hog};
 use super::scene::{GROUP, Scene};
-use super::table::Sample;
+use super::table::{BARE, Sample};
 use hog_ring::RingReader;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -29,12 +30,14 @@ pub(crate) fn measure(input: &Path) -> Outcome<Sample> {
     check_that_it_arrived(&scene, "archive", input)?;
     scene.settle()?;
     let (compressing, writing) = (time_to_compress(input)?, time_to_write(&scene, input)?);
+    let bare = bare(input, true, 1)?;
     let each = |time: Duration| time.as_secs_f64() * 1e6 / megabytes;
     let [engine, sender, receiver] = shipped.peaks_kib.map(|peak| peak as f64 / 1024.0);
     Ok(Sample {
         hog: each(shipped.synced),
         limit: Some(each(compressing)),
         besides: vec![
+            (BARE, each(bare.synced)),
             ("mb_per_second", megabytes / shipped.synced.as_secs_f64()),
             ("engine_ms", shipped.logged.as_secs_f64() * 1e3),
             ("zstd_1_ms", compressing.as_secs_f64() * 1e3),
@@ -59,17 +62,31 @@ pub(crate) fn measure_plain(input: &Path) -> Outcome<Sample> {
     check_that_it_arrived(&scene, "archive", input)?;
     scene.settle()?;
     let writing = time_to_write(&scene, input)?;
+    let bare = bare(input, false, 1)?;
     let [sender, receiver] = shipped.processor_times;
     Ok(Sample {
         hog: shipped.synced.as_secs_f64() * 1e6 / megabytes,
         limit: Some(writing.as_secs_f64() * 1e6 / megabytes),
         besides: vec![
+            (BARE, bare.synced.as_secs_f64() * 1e6 / megabytes),
+            ("bare_cpu_s_per_gb", bare.processor_time * 1e3 / megabytes),
             ("cpu_s_per_gb", (sender + receiver) * 1e3 / megabytes),
             ("batchsend_cpu_s_per_gb", sender * 1e3 / megabytes),
             ("batchrecv_cpu_s_per_gb", receiver * 1e3 / megabytes),
             ("mb_per_second", megabytes / shipped.synced.as_secs_f64()),
         ],
     })
+}
+
+/// What the same takes with nothing but what it cannot do without.
+pub(crate) fn bare(input: &Path, compresses: bool, destinations: usize) -> Outcome<Bare> {
+    let scene = Scene::set()?;
+    scene.settle()?;
+    let way = BareWay {
+        compresses,
+        destinations,
+    };
+    bare::ship(&scene, input, way)
 }
 
 /// How it is shipped; by default to one destination, with what the program does by itself.

@@ -7,13 +7,17 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+/// See [`Sample`].
+pub(crate) const BARE: &str = "bare";
+
 /// What one round found of one row.
 pub(crate) struct Sample {
     /// What hog took or reached, in the row's unit; in a row of the machine's, what that did.
     pub(crate) hog: f64,
     /// What the limit did on the same machine, just before or after. None where the target is a bound by itself.
     pub(crate) limit: Option<f64>,
-    /// What else was seen, with the unit at the end of its name.
+    /// What else was seen, with the unit at the end of its name. [`BARE`] is what the same takes, or reaches, done with what it cannot do without and nothing else, in the row's
+    /// unit; that of another one has its name behind that.
     pub(crate) besides: Vec<(&'static str, f64)>,
 }
 
@@ -127,16 +131,18 @@ impl Row {
     fn lines(&self) -> Vec<Line> {
         let met = |target: Target, figure, ratio| target.met(figure, ratio).map(|met| met && self.failure.is_none());
         let (hog, ratio) = (self.hog(), self.ratio());
+        let besides = self.besides();
+        let bare = |name: &str, unit| besides.get(name).map_or("-".to_owned(), |bare| in_unit(*bare, unit));
         let mut lines = vec![Line {
             name: self.name.to_owned(),
             what: self.what.to_owned(),
             hog: in_unit(hog, self.unit),
             limit: self.limit().map_or("-".to_owned(), |limit| in_unit(limit, self.unit)),
             ratio: ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2}")),
+            bare: bare(BARE, self.unit),
             target: self.target,
             met: met(self.target, hog, ratio),
         }];
-        let besides = self.besides();
         lines.extend(self.also.iter().map(|(name, target)| {
             let figure = besides.get(name).copied().unwrap_or(f64::NAN);
             Line {
@@ -145,6 +151,7 @@ impl Row {
                 hog: in_unit(figure, ""),
                 limit: "-".to_owned(),
                 ratio: "-".to_owned(),
+                bare: bare(&format!("{BARE}_{name}"), ""),
                 target: *target,
                 met: met(*target, figure, None),
             }
@@ -187,6 +194,7 @@ struct Line {
     hog: String,
     limit: String,
     ratio: String,
+    bare: String,
     target: Target,
     met: Option<bool>,
 }
@@ -225,18 +233,19 @@ pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
 /// The rows as a table, and below it what else was seen.
 pub(crate) fn print(rows: &[Row]) {
     println!(
-        "{:<20} {:>14} {:>14} {:>6}  {:<10} {:<4} limit",
-        "row", "hog", "limit", "ratio", "target", "met"
+        "{:<20} {:>14} {:>14} {:>6} {:>12}  {:<10} {:<4} limit",
+        "row", "hog", "limit", "ratio", "bare", "target", "met"
     );
     for row in rows {
         for line in row.lines() {
             let limit_is = if line.name == row.name { row.limit_is } else { "" };
             let text = format!(
-                "{:<20} {:>14} {:>14} {:>6}  {:<10} {:<4} {limit_is}",
+                "{:<20} {:>14} {:>14} {:>6} {:>12}  {:<10} {:<4} {limit_is}",
                 line.name,
                 line.hog,
                 line.limit,
                 line.ratio,
+                line.bare,
                 line.target,
                 line.met()
             );
@@ -252,7 +261,8 @@ pub(crate) fn print(rows: &[Row]) {
 
 /// The rows as two tables in Markdown: what hog does, and what the machine does.
 pub(crate) fn to_markdown(rows: &[Row]) -> Result<String, std::fmt::Error> {
-    let mut text = String::from("| row | what | hog | limit | ratio | target | met |\n|---|---|--:|--:|--:|---|---|\n");
+    let mut text =
+        String::from("| row | what | hog | limit | ratio | bare | target | met |\n|---|---|--:|--:|--:|--:|---|---|\n");
     let is_machine = |row: &&Row| matches!(row.target, Target::Machine);
     for row in rows.iter().filter(|row| !is_machine(row)) {
         for line in row.lines() {
@@ -260,8 +270,8 @@ pub(crate) fn to_markdown(rows: &[Row]) -> Result<String, std::fmt::Error> {
             let met = if met == "NO" { "**NO**" } else { met };
             writeln!(
                 text,
-                "| `{name}` | {} | {} | {} | {} | {} | {met} |",
-                line.what, line.hog, line.limit, line.ratio, line.target
+                "| `{name}` | {} | {} | {} | {} | {} | {} | {met} |",
+                line.what, line.hog, line.limit, line.ratio, line.bare, line.target
             )?;
         }
     }
