@@ -6,11 +6,12 @@
 //!
 //! The limit's bytes are those of the ring, and lie in memory that nobody has touched since they were put there: neither finds them in a cache.
 
-use super::Outcome;
 use super::bare;
+use super::growth::Series;
 use super::roles::Role;
 use super::scene::Scene;
 use super::table::{BARE, Sample};
+use super::{Outcome, Run};
 use hog_ring::{RingReader, Statement, Writer, statement};
 use std::fs::File;
 use std::io::IoSlice;
@@ -30,43 +31,113 @@ const WRITE_BYTES: usize = 1 << 20;
 
 /// In MB/s.
 pub(crate) fn measure() -> Outcome<Sample> {
-    let scene = Scene::set()?;
-    let group = scene.options().ring_size(RING_BYTES).timestamps(false).open()?;
-    let mut writer = group.writer()?;
-    let text = "a line of a log, about as long as lines of logs are: request served, from 10.0.17.4, in 1703 us";
-    let mut number = 0;
-    let mut fill = |writer: &mut Writer| -> Outcome<()> {
-        let full = writer.tail() + FILLED_BYTES;
-        while writer.tail() < full {
-            writer.log(&LINE, (text, number))?;
-            number += 1;
-        }
-        Ok(())
-    };
-    fill(&mut writer)?;
-    let reader = RingReader::open(&scene.ring()?)?;
-    let mut sender = Role::sender(&scene, "127.0.0.1:9")?;
-    wait_past(&mut sender, &reader, writer.tail() - 1)?;
-    sender.pause(true)?;
-    let from = reader.head();
-    fill(&mut writer)?;
-    let mut memory = vec![0; usize::try_from(writer.tail() - from)?];
-    reader.copy(from, &mut memory)?;
-    scene.settle()?;
-    sender.pause(false)?;
-    let (first, began) = wait_past(&mut sender, &reader, from)?;
-    let (last, ended) = wait_past(&mut sender, &reader, writer.tail() - 1)?;
-    drop(sender);
-    scene.settle()?;
-    let writing = write(&scene, &memory)?;
-    scene.settle()?;
-    let copying = copy_and_write(&scene, &reader, from, memory.len())?;
-    let rate = |bytes: u64, time: Duration| bytes as f64 / 1e6 / time.as_secs_f64();
+    let drained =
+        Drained::of("a line of a log, about as long as lines of logs are: request served, from 10.0.17.4, in 1703 us")?;
+    let writing = drained.write()?;
+    let copying = drained.copy_and_write()?;
     Ok(Sample {
-        hog: rate(last - first, ended - began),
-        limit: Some(rate(memory.len() as u64, writing)),
-        besides: vec![(BARE, rate(memory.len() as u64, copying))],
+        hog: drained.rate,
+        limit: Some(writing),
+        besides: vec![(BARE, copying)],
     })
+}
+
+/// How fast records are drained, over their size.
+pub(crate) fn over_record_size(_run: &Run) -> Outcome<Vec<Series>> {
+    const SIZES: [usize; 7] = [32, 64, 256, 1 << 10, 4 << 10, 16 << 10, 64 << 10];
+    let text = "t".repeat(SIZES[SIZES.len() - 1]);
+    let points = SIZES.into_iter().map(|size| {
+        let drained = Drained::of(&text[..size - 16])?; // its length and the number take the other 16
+        Ok((size as f64, drained.rate))
+    });
+    Ok(vec![Series {
+        name: "all in one ring".to_owned(),
+        points: points.collect::<Outcome<_>>()?,
+    }])
+}
+
+/// A ring that was drained, and is as it was: nobody has logged to it since.
+struct Drained {
+    reader: RingReader,
+    /// Where what was drained begins.
+    from: u64,
+    /// The same bytes.
+    memory: Vec<u8>,
+    /// In MB/s.
+    rate: f64,
+    scene: Scene,
+}
+
+impl Drained {
+    /// Of records with that text and a number.
+    fn of(text: &str) -> Outcome<Self> {
+        let scene = Scene::set()?;
+        let group = scene.options().ring_size(RING_BYTES).timestamps(false).open()?;
+        let mut writer = group.writer()?;
+        let mut number = 0;
+        let mut fill = |writer: &mut Writer| -> Outcome<()> {
+            let full = writer.tail() + FILLED_BYTES;
+            while writer.tail() < full {
+                writer.log(&LINE, (text, number))?;
+                number += 1;
+            }
+            Ok(())
+        };
+        fill(&mut writer)?;
+        let reader = RingReader::open(&scene.ring()?)?;
+        let mut sender = Role::sender(&scene, "127.0.0.1:9")?;
+        wait_past(&mut sender, &reader, writer.tail() - 1)?;
+        sender.pause(true)?;
+        let from = reader.head();
+        fill(&mut writer)?;
+        let mut memory = vec![0; usize::try_from(writer.tail() - from)?];
+        reader.copy(from, &mut memory)?;
+        scene.settle()?;
+        sender.pause(false)?;
+        let (first, began) = wait_past(&mut sender, &reader, from)?;
+        let (last, ended) = wait_past(&mut sender, &reader, writer.tail() - 1)?;
+        Ok(Self {
+            reader,
+            from,
+            memory,
+            rate: rate(last - first, ended - began),
+            scene,
+        })
+    }
+
+    /// How fast the same bytes are written to a file, in MB/s.
+    fn write(&self) -> Outcome<f64> {
+        self.scene.settle()?;
+        let file = File::create(self.scene.path("written"))?;
+        let began = Instant::now();
+        let mut offset = 0;
+        while offset < self.memory.len() {
+            let piece = &self.memory[offset..self.memory.len().min(offset + WRITE_BYTES)];
+            offset += rustix::io::pwritev(&file, &[IoSlice::new(piece)], offset as u64)?;
+        }
+        Ok(rate(offset as u64, began.elapsed()))
+    }
+
+    /// The same from the ring, whose bytes a producer may change: so they are copied before they are written.
+    fn copy_and_write(&self) -> Outcome<f64> {
+        self.scene.settle()?;
+        let file = File::create(self.scene.path("copied"))?;
+        let mut room = vec![0; WRITE_BYTES];
+        let began = Instant::now();
+        let mut offset = 0;
+        while offset < self.memory.len() {
+            let piece = &mut room[..WRITE_BYTES.min(self.memory.len() - offset)];
+            self.reader.copy(self.from + offset as u64, piece)?;
+            bare::write(&file, piece, offset as u64)?;
+            offset += piece.len();
+        }
+        Ok(rate(offset as u64, began.elapsed()))
+    }
+}
+
+/// In MB/s.
+fn rate(bytes: u64, time: Duration) -> f64 {
+    bytes as f64 / 1e6 / time.as_secs_f64()
 }
 
 /// Waits until the ring is drained beyond `position`; says how far it was when that was seen.
@@ -82,31 +153,4 @@ fn wait_past(sender: &mut Role, reader: &RingReader, position: u64) -> Outcome<(
         }
         std::thread::sleep(LOOK);
     }
-}
-
-/// Writes `memory` to a file.
-fn write(scene: &Scene, memory: &[u8]) -> Outcome<Duration> {
-    let file = File::create(scene.path("written"))?;
-    let began = Instant::now();
-    let mut offset = 0;
-    while offset < memory.len() {
-        let piece = &memory[offset..memory.len().min(offset + WRITE_BYTES)];
-        offset += rustix::io::pwritev(&file, &[IoSlice::new(piece)], offset as u64)?;
-    }
-    Ok(began.elapsed())
-}
-
-/// The same from the ring, whose bytes a producer may change: so they are copied before they are written.
-fn copy_and_write(scene: &Scene, reader: &RingReader, from: u64, len: usize) -> Outcome<Duration> {
-    let file = File::create(scene.path("copied"))?;
-    let mut room = vec![0; WRITE_BYTES];
-    let began = Instant::now();
-    let mut offset = 0;
-    while offset < len {
-        let piece = &mut room[..WRITE_BYTES.min(len - offset)];
-        reader.copy(from + offset as u64, piece)?;
-        bare::write(&file, piece, offset as u64)?;
-        offset += piece.len();
-    }
-    Ok(began.elapsed())
 }

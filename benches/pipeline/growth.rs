@@ -2,7 +2,7 @@
 //! and its entry here.
 
 use super::senders;
-use super::{Outcome, Run, backlog, crowd, record};
+use super::{Outcome, Run, backlog, crowd, drain, record};
 use serde_json::{Value, json};
 
 /// An axis of a plot.
@@ -51,6 +51,16 @@ pub(crate) fn growths() -> Vec<Growth> {
                 logarithmic: true,
             },
             measure: record::over_record_size,
+        },
+        Growth {
+            name: "drained_size",
+            title: "Drain, ring to spool, over the size of records",
+            x: "payload, bytes",
+            y: Axis {
+                name: "MB/s",
+                logarithmic: false,
+            },
+            measure: drain::over_record_size,
         },
         senders::growth(
             "senders",

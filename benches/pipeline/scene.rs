@@ -3,8 +3,12 @@
 use super::Outcome;
 use hog_ring::GroupOptions;
 use std::fs::File;
+use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
+
+/// What a measurement may want of memory, in files most of all.
+const USED_BYTES: usize = 1 << 30;
 
 /// The group of every ring here.
 pub(crate) const GROUP: &str = "bench";
@@ -47,9 +51,12 @@ impl Scene {
         self.path("send").join(format!("hstore.{GROUP}.sk"))
     }
 
-    /// Waits until nothing is left to be written to the disk: what was measured before must not slow down what comes next.
+    /// Waits until nothing is left to be written to the disk: what was measured before must not slow down what comes next. And has the kernel hold memory that is in use: a
+    /// host takes back what a guest does not use, and the first who wants it again waits ten times as long for it. Whoever is measured next should not be that one by chance.
     pub(crate) fn settle(&self) -> Outcome<()> {
-        Ok(rustix::fs::syncfs(File::open(self.directory.path())?)?)
+        rustix::fs::syncfs(File::open(self.directory.path())?)?;
+        black_box(vec![1_u8; USED_BYTES]);
+        Ok(())
     }
 
     /// The one ring that there is.
