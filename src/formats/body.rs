@@ -200,6 +200,9 @@ pub struct Seal {
 }
 
 impl Seal {
+    /// How many bytes it has.
+    pub const LEN: usize = 16;
+
     /// Its bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {

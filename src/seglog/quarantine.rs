@@ -58,6 +58,15 @@ pub struct SetAside {
     pub words: String,
 }
 
+/// What [`copy_anew`] made of a segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// What is missing.
+    pub lost: Vec<LostRange>,
+    /// What was damaged and is missing, for people, as of a segment that is set aside.
+    pub words: String,
+}
+
 /// Sets `segments[place]` aside; `segments` are those of one log, by number. Only the holder of the log's lock may, before anything is appended.
 ///
 /// # Errors
@@ -84,14 +93,17 @@ pub fn set_aside(segments: &[SegmentFile], place: usize, missing: Missing) -> Re
 }
 
 /// Writes a segment like `segments[place]`, whole and synced, as `unfinished`, which does not exist: with all of its frames that can be read, and GAPs for
-/// what the next segment was begun on besides. Says what those stand for.
+/// what the next segment was begun on besides. Says what those stand for, and why.
 ///
 /// # Errors
 /// When the disk refuses.
-pub fn copy_anew(segments: &[SegmentFile], place: usize, unfinished: &Path) -> Result<Vec<LostRange>, SegmentError> {
+pub fn copy_anew(segments: &[SegmentFile], place: usize, unfinished: &Path) -> Result<Copied, SegmentError> {
     let mut source = Damaged::open(segments, place)?;
     source.copy_to(unfinished, Missing::ForGood)?;
-    Ok(source.lost)
+    Ok(Copied {
+        words: source.words(),
+        lost: source.lost,
+    })
 }
 
 /// Sets `segments[place]` aside, as [`set_aside`] does, and says what came of it. A disk that refuses is no reason not to go on: readers pass over damage

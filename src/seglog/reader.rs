@@ -360,6 +360,25 @@ impl SegmentReader {
         self.unsound(FrameError::Body(found.header.body_len), Some(found.header))
     }
 
+    /// Whether its file ends with SEAL, as that of a segment does that was finished in order. What is in front of that is not looked at, and the reader stays where it is.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn is_sealed_at_its_end(&self) -> Result<bool, SegmentError> {
+        let mut bytes = [0; HEADER_LEN + Seal::LEN];
+        let Some(offset) = self.file.len()?.checked_sub(bytes.len() as u64) else {
+            return Ok(false);
+        };
+        let read = self.file.read_at(&mut bytes, offset)?;
+        let (Some(header), true) = (bytes.first_chunk(), read == bytes.len()) else {
+            return Ok(false);
+        };
+        let body = &bytes[HEADER_LEN..];
+        let is_seal = FrameHeader::open(header, self.header.segment)
+            .is_ok_and(|header| header.kind == Kind::Seal && header.check_body(body).is_ok());
+        Ok(is_seal && Seal::decode(body).is_ok_and(|seal| seal.offset == offset))
+    }
+
     fn is_seal(&mut self, found: &FoundFrame) -> Result<bool, SegmentError> {
         let mut body = Vec::new();
         let sound = self.read_body(found, &mut body)?;

@@ -12,7 +12,6 @@ use crate::seglog::reader::{Ending, FoundFrame, Head, Next, SegmentError, Segmen
 use hog_ring::mutant;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A segment file by its number.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -160,28 +159,6 @@ fn add_frames(reader: &mut SegmentReader, segment: &SegmentFile, standing: &mut 
         Ok(true)
     })?;
     Ok(())
-}
-
-/// How many segments are looked at side by side.
-const LOOKS: usize = 8;
-
-/// Has the headers of all frames of `segments` in the page cache. Each header says where the next one is, so whoever goes through them waits
-/// for the disk as often as there are frames; here that is done for some segments at once. What is wrong is found by who reads them next.
-pub fn fetch_headers(segments: &[SegmentFile]) {
-    let next = AtomicUsize::new(0);
-    let fetch = || {
-        while let Some(segment) = segments.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if let Ok(mut reader) = SegmentReader::open(&segment.path) {
-                while let Ok(Next::Frame(_)) = reader.next_frame() {}
-            }
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..LOOKS.min(segments.len() / 2) {
-            // Where there can be no more threads the headers are read in turn, by who wants them.
-            let _ = std::thread::Builder::new().spawn_scoped(scope, fetch);
-        }
-    });
 }
 
 /// What [`for_each_frame`] meets.

@@ -191,7 +191,9 @@ impl Spool {
     /// When the directory cannot be read.
     pub fn runs_in(directory: &Path) -> Result<Vec<SpoolIdentity>, SpoolError> {
         let mut runs = Vec::new();
-        for segment in recovery::segments_in(directory)? {
+        let segments = recovery::segments_in(directory)?;
+        index::fetch(&segments); // who asks for the runs opens the spool next
+        for segment in segments {
             match SegmentReader::open(&segment.path) {
                 Ok(reader) => runs.push(SpoolIdentity {
                     sender: reader.header().owner,

@@ -33,7 +33,12 @@ impl Play {
 
     /// Logs another file, and waits until it is in the spool, on disk.
     fn log(&mut self) {
-        let lines = self.scene.lines(30_000);
+        self.log_bytes(30_000);
+    }
+
+    /// The same, of so many bytes.
+    fn log_bytes(&mut self, bytes: usize) {
+        let lines = self.scene.lines(bytes);
         let number = self.parts.len();
         self.scene.log(&[&self.scene.file(&format!("part.{number}"), &lines)]);
         self.parts.push(lines);
@@ -148,6 +153,32 @@ fn a_spool_damaged_while_its_sender_is_down_ships_what_is_sound_and_says_what_is
     let names = fs::read_dir(play.scene.path("spool").join(GROUP)).unwrap();
     let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     assert_eq!(names.filter(|name| name.contains("quarantined")).count(), 1);
+}
+
+#[test]
+fn a_header_that_is_damaged_further_back_in_a_spool_is_met_by_the_shipper_who_has_the_segment_replaced() {
+    let mut play = Play::begin();
+    play.receiver.kill();
+    let mut sender = play.sender(&["--spool-max", "8MiB"]);
+    play.log();
+    play.log();
+    play.log_bytes(2 << 20); // two segments more
+    sender.kill();
+    let segment = play.scene.spooled().remove(0);
+    let bytes = flip(&segment, data(&segment)[1] + 30); // nothing follows it in its stream that is shipped later
+    play.receiver.start(&play.scene);
+    let sender = play.sender(&["--drain-and-exit"]).finish();
+    assert_eq!(sender.code, Some(5), "{}", sender.words);
+    assert!(
+        sender.words.contains("was set aside as *.quarantined"),
+        "{}",
+        sender.words
+    );
+    assert_eq!(fs::read(aside(&segment)).unwrap(), bytes);
+    assert_eq!(play.faults(&play.scene.store()), (true, 1));
+    let (code, said) = play.verify(&play.receiver.archive);
+    assert_eq!(code, Some(5), "{said}");
+    play.assert_all_but_of(1);
 }
 
 #[test]

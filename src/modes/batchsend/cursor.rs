@@ -6,7 +6,7 @@ use crate::formats::frame::{self, Codec, FrameHeader, Kind};
 use crate::formats::table::{ApplyError, Table};
 use crate::ids::StreamId;
 use crate::modes::recorder::Recorder;
-use crate::seglog::reader::{FoundFrame, Head, Next, SegmentError, SegmentReader};
+use crate::seglog::reader::{Ending, FoundFrame, Head, Next, SegmentError, SegmentReader};
 use crate::stages::spool::SpoolIndex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -104,7 +104,8 @@ impl Cursor {
                     false => return Ok(None),
                 }
             };
-            match reader.next_frame()? {
+            let (next, limit) = (reader.next_frame()?, reader.limit());
+            match next {
                 Next::Frame(found) => {
                     let frame = SpoolFrame { found };
                     let stream = found.header.stream;
@@ -114,19 +115,22 @@ impl Cursor {
                     }
                     self.passed(&frame)?;
                 }
+                Next::Damaged { .. } if self.is_replaced() => {}
                 Next::Damaged { from, to, error, .. } => {
                     let words = format!("damaged from byte {from} to byte {to}: {error}");
                     self.set_aside(&words);
                 }
-                Next::End(_) => {
+                Next::End(ending) => {
                     // Is that the end of the segment, or only of what was whole when we looked?
                     match self
                         .index
                         .segment_from(self.number)
                         .filter(|segment| segment.number == self.number)
                     {
-                        Some(segment) if segment.limit > reader.limit() => reader.set_limit(segment.limit),
+                        Some(segment) if segment.limit > limit => self.set_limit(segment.limit),
                         Some(segment) if segment.is_active => return Ok(None),
+                        // Its last frame is SEAL, or it would have been looked at when the spool was opened.
+                        _ if ending != Ending::Sealed && self.is_replaced() => {}
                         _ => {
                             self.number += 1;
                             (self.reader, self.gone) = (None, None);
@@ -134,6 +138,12 @@ impl Cursor {
                     }
                 }
             }
+        }
+    }
+
+    fn set_limit(&mut self, limit: u64) {
+        if let Some(reader) = &mut self.reader {
+            reader.set_limit(limit);
         }
     }
 
@@ -232,6 +242,25 @@ impl Cursor {
         let words = format!("segment {} is {words}; it is kept as {}", self.number, path.display());
         warn!("{words}");
         self.recorder.loss(&path.display().to_string(), &words);
+    }
+
+    /// Nobody had looked at the frames of the segment that is read, and it turns out to be damaged: another takes its place, as it would have at the
+    /// start, and is read from its beginning. That is reported, once for all who ship it and all runs. False: this cannot be done, or was done.
+    fn is_replaced(&mut self) -> bool {
+        match self.index.replace_unread(self.number) {
+            Ok(Some(words)) => {
+                warn!("{words}");
+                let path = self.reader.as_ref().map(|reader| reader.path().display().to_string());
+                self.recorder.loss(&path.unwrap_or_default(), &words);
+            }
+            Ok(None) => {}
+            Err(error) => warn!(
+                "segment {} is damaged, and cannot be set aside: {}",
+                self.number,
+                chain(&error)
+            ),
+        }
+        self.let_go()
     }
 
     /// The segment that it stands in, or comes to next.

@@ -1,9 +1,10 @@
 //! What a spool's directory holds when it is opened. Segments that turn out to be damaged are set aside first, so that everything else is built on
 //! sound ones; where even that cannot be done, their damage is told, and whoever reads them passes over it.
 //!
-//! Only headers are read, and the bodies of the last segment. A bad body further back is met by the shipper that reads it ([`SpoolIndex::set_aside`]).
+//! Only headers are read, and the bodies of the last segment. A bad body further back is met by the shipper that reads it ([`SpoolIndex::set_aside`]), and
+//! so is a bad header in a segment of which both ends are enough to say what lies in it ([`SpoolIndex::replace_unread`]).
 
-use super::{SpoolError, SpoolIndex};
+use super::{SpoolError, SpoolIndex, index};
 use crate::os::disk;
 use crate::seglog::quarantine::{self, Missing};
 use crate::seglog::recovery::{self, Standing};
@@ -22,7 +23,7 @@ pub(super) struct Found {
 pub(super) fn find(directory: &Path, epoch: u64, owed_to: HashMap<u64, Vec<String>>) -> Result<Found, SpoolError> {
     remove_unfinished(directory)?;
     let segments = recovery::segments_in(directory)?;
-    recovery::fetch_headers(&segments);
+    index::fetch(&segments);
     let mut standing = recovery::recover(&segments)?;
     let (index, mut damaged) = SpoolIndex::of_segments(&segments, epoch, owed_to.clone())?;
     damaged.append(&mut standing.damaged);

@@ -6,23 +6,26 @@ mod debt;
 mod deletions;
 mod failed;
 mod left;
+mod unread;
 mod usage;
 
 pub use debt::Unacknowledged;
 pub use failed::Rewritten;
 pub use left::OwedRange;
+pub(super) use unread::fetch;
 pub(super) use usage::Victim;
 
 use self::companions::Companions;
 use self::deletions::Deletions;
+use self::unread::Opened;
 use crate::formats::frame::{FrameHeader, Kind};
 use crate::formats::table::{Stream, StreamState, Table};
 use crate::ids::StreamId;
 use crate::os::disk::{self, DiskError};
 use crate::seglog::batch::FrameBatch;
 use crate::seglog::quarantine::QUARANTINED;
-use crate::seglog::reader::{Ending, Head, SegmentError, SegmentReader};
-use crate::seglog::recovery::{self, Event, SegmentFile};
+use crate::seglog::reader::{Ending, FoundFrame, Head, Next};
+use crate::seglog::recovery::{self, SegmentFile};
 use crate::seglog::writer::OpenSegment;
 use crate::stages::spool::SpoolError;
 use crossbeam::channel::{Receiver, Sender, bounded};
@@ -54,6 +57,8 @@ struct SegmentEntry {
     explains: bool,
     /// A sync of it failed.
     failed: bool,
+    /// What lies in it is what the checkpoints around it say: nobody has looked at its frames yet.
+    is_unread: bool,
     /// Whoever reads it holds a copy; true tells them that it is gone, and to let go of its file.
     gone: Arc<AtomicBool>,
 }
@@ -71,6 +76,7 @@ impl SegmentEntry {
             has_records: false,
             explains: false,
             failed: false,
+            is_unread: false,
             gone: Arc::default(),
         }
     }
@@ -267,8 +273,8 @@ impl SpoolIndex {
         Ok(index)
     }
 
-    /// The index of `segments`, in the run `epoch`, and the numbers of those that are damaged, as far as headers tell. `owed_to` names the
-    /// destinations of each run.
+    /// The index of `segments`, in the run `epoch`, and the numbers of those that are damaged, as far as what is read of them tells ([`unread`]).
+    /// `owed_to` names the destinations of each run.
     pub(super) fn of_segments(
         segments: &[SegmentFile],
         epoch: u64,
@@ -282,8 +288,14 @@ impl SpoolIndex {
         let mut damaged = BTreeSet::new();
         let mut before = HashMap::new();
         let mut last: Option<(u64, Found)> = None;
-        for segment in segments {
-            let found = state.index_segment(segment, &mut before)?;
+        let mut opened = segments.first().map_or(Ok(None), Opened::new)?;
+        for (place, segment) in segments.iter().enumerate() {
+            let next = segments.get(place + 1).map_or(Ok(None), Opened::new)?;
+            let found = match &mut opened {
+                Some(opened) => state.index_segment(segment, opened, next.as_ref(), &mut before)?,
+                None => Found::default(),
+            };
+            opened = next;
             if found.is_damaged {
                 damaged.insert(segment.number);
             }
@@ -444,7 +456,12 @@ impl IndexState {
     /// be forgotten, and its acknowledgements with it. When the file cannot be read, all is as it was.
     fn enter_again(&mut self, segment: &SegmentFile) -> Result<(), SpoolError> {
         let old = self.segments.remove(&segment.number);
-        let indexed = self.index_segment(segment, &mut HashMap::new());
+        let indexed = Opened::new(segment).and_then(|opened| match opened {
+            Some(mut opened) => self
+                .index_segment(segment, &mut opened, None, &mut HashMap::new())
+                .map(drop),
+            None => Ok(()),
+        });
         if indexed.is_ok() {
             old.iter().for_each(|old| self.let_go_of(old));
         } else {
@@ -453,7 +470,7 @@ impl IndexState {
             half_read.iter().for_each(|half| self.let_go_of(half));
         }
         self.count_closed();
-        indexed.map(|_| ())
+        indexed
     }
 
     fn is_present(&self, stream: StreamId) -> bool {
@@ -537,51 +554,65 @@ fn open_streams(table: &Table) -> HashSet<StreamId> {
 }
 
 impl IndexState {
-    /// Enters a segment of an earlier session by its frames' headers; `before` is where the streams ended in the one before it, and is where they end in
-    /// this one afterwards. Says what that shows to be damaged.
+    /// Enters a segment of an earlier session: by its frames' headers, or, if `next` is the segment behind it and tells what lies in this one, up to its first
+    /// records. `before` is where the streams ended in the one before it, and is where they end in this one afterwards. Says what that shows to be damaged.
     fn index_segment(
         &mut self,
         segment: &SegmentFile,
+        opened: &mut Opened,
+        next: Option<&Opened>,
         before: &mut HashMap<StreamId, u64>,
     ) -> Result<Found, SpoolError> {
         let mut found = Found::default();
-        let mut reader = match SegmentReader::open(&segment.path) {
-            Ok(reader) => reader,
-            // Delivered and deleted since it was listed, when somebody else's spool is looked at.
-            Err(SegmentError::Disk(error)) if error.source.kind() == std::io::ErrorKind::NotFound => return Ok(found),
-            Err(SegmentError::Disk(error)) => return Err(error.into()),
-            Err(_) => return Ok(found), // recovery has reported it if it is the last; otherwise the one behind it tells
-        };
+        let mut told = next.map_or(Ok(None), |next| opened.told_by(next))?;
+        let Opened {
+            reader, head, bytes, ..
+        } = opened;
         let mut entry = SegmentEntry::new(segment.path.clone(), reader.header().epoch, None);
-        entry.bytes = reader.file_len()?;
+        entry.bytes = *bytes;
         found.is_damaged = reader.header_damage().is_some();
         // Recovery has synced the last of these; a later one that explains is all that a deletion asks for.
-        let head = reader.checkpoint()?;
         entry.explains = matches!(head, Head::Whole(_));
         found.is_damaged |= matches!(head, Head::Damaged(_));
-        if let Head::Whole(table) = &head {
+        if let Head::Whole(table) = head {
             if entry.epoch == self.epoch && !self.segments.values().any(|earlier| earlier.epoch == self.epoch) {
                 self.continuing = open_streams(table);
             }
             let is_short = |(id, stream): (&StreamId, &Stream)| before.get(id).is_none_or(|end| *end < stream.end);
             found.is_one_before_short = table.streams.iter().any(is_short);
-            *before = table.streams.iter().map(|(id, stream)| (*id, stream.end)).collect();
+            *before = unread::ends_of(table);
         }
         self.segments.insert(segment.number, entry);
-        let ending = recovery::for_each_frame(&mut reader, &mut |_, event| {
-            match event {
-                Event::Frame(found) if found.header.kind.takes_positions() => {
-                    self.add_range(segment.number, &found.header);
-                    let end = before.entry(found.header.stream).or_default();
-                    *end = found.header.end.max(*end);
+        let ending = loop {
+            match reader.next_frame()? {
+                Next::Frame(FoundFrame { header, .. }) if header.kind.takes_positions() => {
+                    self.add_range(segment.number, &header);
+                    let end = before.entry(header.stream).or_default();
+                    *end = header.end.max(*end);
+                    if unread::is_enough(&header)
+                        && let Some(mut told) = told.take()
+                    {
+                        *before = std::mem::take(&mut told.ends);
+                        self.enter_told(segment.number, told);
+                        break Ending::Sealed;
+                    }
                 }
-                Event::Frame(_) => {}
-                Event::Damaged { .. } => found.is_damaged = true,
+                Next::Frame(_) => {}
+                Next::Damaged { .. } => (found.is_damaged, told) = (true, None),
+                Next::End(ending) => break ending,
             }
-            Ok(true)
-        })?;
+        };
         found.is_finished = ending == Ending::Sealed;
         Ok(found)
+    }
+
+    /// The segments, by number.
+    fn files(&self) -> Vec<SegmentFile> {
+        let file = |(number, segment): (&u64, &SegmentEntry)| SegmentFile {
+            number: *number,
+            path: segment.path.clone(),
+        };
+        self.segments.iter().map(file).collect()
     }
 }
 

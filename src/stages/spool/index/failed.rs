@@ -5,7 +5,7 @@ use super::SpoolIndex;
 use crate::fence::Pass;
 use crate::ids::StreamId;
 use crate::os::disk;
-use crate::seglog::quarantine;
+use crate::seglog::quarantine::{self, Copied};
 use crate::seglog::recovery::SegmentFile;
 use crate::seglog::rewrite::LostRange;
 use crate::stages::spool::SpoolError;
@@ -52,7 +52,7 @@ impl SpoolIndex {
         // A name that nobody else uses, who may hang with another one; the next start unlinks what was left.
         let unfinished = segment.path.with_extension(format!("{:016x}.new", fastrand::u64(..)));
         let copied = quarantine::copy_anew(&segments, place, &unfinished);
-        let lost = copied.inspect_err(|_| {
+        let Copied { lost, .. } = copied.inspect_err(|_| {
             let _ = disk::unlink(&unfinished); // nobody reads it
         })?;
         if !pass.is_current() {
@@ -82,10 +82,6 @@ impl SpoolIndex {
             .segments
             .iter()
             .position(|(number, segment)| segment.failed && Some(*number) != newest)?;
-        let file = |(number, segment): (&u64, &super::SegmentEntry)| SegmentFile {
-            number: *number,
-            path: segment.path.clone(),
-        };
-        Some((state.segments.iter().map(file).collect(), place))
+        Some((state.files(), place))
     }
 }
