@@ -590,7 +590,7 @@ impl IndexState {
                     let end = before.entry(header.stream).or_default();
                     *end = header.end.max(*end);
                     if unread::is_enough(&header)
-                        && let Some(mut told) = told.take()
+                        && let Some(mut told) = told.take_if(|told| told.knows(&header))
                     {
                         *before = std::mem::take(&mut told.ends);
                         self.enter_told(segment.number, told);

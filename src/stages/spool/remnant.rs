@@ -90,6 +90,9 @@ pub(super) fn of(victim: &Victim) -> Result<Remnant, SegmentError> {
                 Table::default()
             });
         }
+        if victim.is_unread {
+            reader.know_durable(); // or what follows damage would be behind a torn end
+        }
         gather(&mut reader, &victim.lacked, &mut kept, &mut order)?;
     }
     // What is damaged beyond recognition still is a GAP.

@@ -11,7 +11,8 @@
 //! What is damaged further back in an unread segment nobody knows yet. Who ships it is the first to see it, and has another put in its place then
 //! ([`SpoolIndex::replace_unread`]), as the start does where it sees damage.
 
-use super::{IndexState, SegmentEntry, SpoolIndex};
+use super::{IndexState, SpoolIndex};
+use crate::exit::chain;
 use crate::formats::frame::{FrameHeader, Kind};
 use crate::formats::table::{Stream, StreamState, Table};
 use crate::ids::StreamId;
@@ -43,6 +44,13 @@ pub(super) struct Told {
     pub(super) ends: HashMap<StreamId, u64>,
     /// When the next one was begun, nanoseconds since 1970: none of its frames is younger.
     finished: u64,
+}
+
+impl Told {
+    /// Whether the frame of `header`, which lies in the segment, is among what this says. A checkpoint that was written for want of a better one knows nothing.
+    pub(super) fn knows(&self, header: &FrameHeader) -> bool {
+        self.ends.get(&header.stream).is_some_and(|end| header.end <= *end)
+    }
 }
 
 impl Opened {
@@ -184,13 +192,22 @@ impl IndexState {
     }
 }
 
+impl IndexState {
+    /// Whether `segment` is what `gone` is the sign of: nobody deleted it, or put another in its place.
+    fn is_still(&self, segment: &SegmentFile, gone: &Arc<AtomicBool>) -> bool {
+        let known = self.segments.get(&segment.number);
+        known.is_some_and(|known| Arc::ptr_eq(&known.gone, gone))
+    }
+}
+
 impl SpoolIndex {
     /// Puts another in the place of segment `number`, if it was entered unread: whoever reads it found that it is damaged, and passes on what
     /// this says of it in words. It has its sound frames, and GAPs for what is missing, as the checkpoint behind it tells; what was damaged is kept under a second
-    /// name. `None`: its frames were looked at when it was entered, or it is gone.
+    /// name. Where the disk does not let that be done, it stays, is kept if it can be, and counts for what its headers still say. `None`: its frames
+    /// were looked at when it was entered, or it is gone.
     ///
     /// # Errors
-    /// When the disk refuses; all is as it was, and it may be called again.
+    /// When its headers cannot be read either; all is as it was, and it may be called again.
     pub fn replace_unread(&self, number: u64) -> Result<Option<String>, SpoolError> {
         let Some((segments, place, gone)) = self.unread(number) else {
             return Ok(None);
@@ -203,12 +220,44 @@ impl SpoolIndex {
             let has_its_place = self.take_place(segment, &unfinished, &gone)?;
             Ok(has_its_place.then_some(copied.words))
         });
-        if let Ok(Some(_)) = replaced {
-            segment.path.parent().map_or(Ok(()), disk::sync_directory)?;
-        } else {
+        if !matches!(replaced, Ok(Some(_))) {
             let _ = disk::unlink(&unfinished); // nobody reads it
         }
-        replaced
+        match replaced {
+            Ok(None) => Ok(None),
+            Ok(Some(words)) => Ok(Some(match segment.path.parent().map_or(Ok(()), disk::sync_directory) {
+                Ok(()) => words,
+                // The damaged one may come back after a loss of power, and the next start sees to it.
+                Err(error) => format!("{words}; {}", chain(&error)),
+            })),
+            Err(error) => self.take_as_it_is(segment, &gone, &error),
+        }
+    }
+
+    /// Nothing can be put in the place of `segment`, because of `error`: what its headers do not say any more is not awaited. Says so in words, unless
+    /// `gone` is not its sign any more.
+    fn take_as_it_is(
+        &self,
+        segment: &SegmentFile,
+        gone: &Arc<AtomicBool>,
+        error: &SpoolError,
+    ) -> Result<Option<String>, SpoolError> {
+        let mut state = self.lock();
+        if !state.is_still(segment, gone) {
+            return Ok(None);
+        }
+        let kept = disk::keep_as(&segment.path, QUARANTINED).is_ok();
+        state.enter_again(segment)?;
+        let done = if kept {
+            "is kept as *.quarantined, but nothing sound can be put in its place"
+        } else {
+            "cannot be set aside"
+        };
+        Ok(Some(format!(
+            "{} is damaged, and {done}: {}",
+            segment.path.display(),
+            chain(error)
+        )))
     }
 
     /// The segments, which of them is segment `number`, and the sign that it is gone; `None` unless that was entered unread.
@@ -223,8 +272,7 @@ impl SpoolIndex {
     fn take_place(&self, segment: &SegmentFile, unfinished: &Path, gone: &Arc<AtomicBool>) -> Result<bool, SpoolError> {
         // Under the lock: nobody deletes it, or puts another in its place, meanwhile.
         let mut state = self.lock();
-        let is_there = |known: &SegmentEntry| Arc::ptr_eq(&known.gone, gone);
-        if !state.segments.get(&segment.number).is_some_and(is_there) {
+        if !state.is_still(segment, gone) {
             return Ok(false);
         }
         disk::keep_as(&segment.path, QUARANTINED)?;

@@ -16,6 +16,8 @@ pub(in crate::stages::spool) struct Victim {
     pub(in crate::stages::spool) before: Option<SegmentFile>,
     /// The segment.
     pub(in crate::stages::spool) segment: SegmentFile,
+    /// It was finished, and nobody has looked at its frames yet: whatever is not sound in it is damage.
+    pub(in crate::stages::spool) is_unread: bool,
     /// First and last position of each stream in both.
     pub(in crate::stages::spool) lies: HashMap<StreamId, (u64, u64)>,
     /// From where on somebody who is owed them lacks streams of these.
@@ -89,6 +91,7 @@ impl SpoolIndex {
         let mut victim = Victim {
             before: before.map(|(number, before)| file(*number, before)),
             segment: file(*number, segment),
+            is_unread: segment.is_unread,
             lies: HashMap::new(),
             lacked: HashMap::new(),
             lacking: Vec::new(),
