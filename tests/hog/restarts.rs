@@ -171,6 +171,10 @@ fn of_rings_whose_memory_is_gone_what_was_spooled_arrives_and_the_rest_is_said_t
     let input = scene.file("input.log", &lines);
     scene.log(&[&input]);
     wait_spooled(&scene);
+    // Noted beside the data's way, so perhaps later than that.
+    wait_until("the ring is known to the database", || {
+        !scene.database().unfinished_regions(GROUP).unwrap().is_empty()
+    });
     sender.kill();
     // So much only the rings have: of a program that may come back, and of one that will not.
     scene.file("input.log", [&lines[..], &more].concat());
