@@ -59,7 +59,7 @@ impl Scene {
     }
 
     /// The sender's database, to be read.
-    fn database(&self) -> hogstat::Stat {
+    pub(crate) fn database(&self) -> hogstat::Stat {
         let mut opened = None;
         wait_until("there is a database", || {
             opened = hogstat::Stat::open_read_only(&self.store().join("hogstat.db")).ok();
