@@ -81,12 +81,13 @@ impl Users {
         self.start(SENDER, Some(SHARED_WITH), "batchsend", &arguments, Stdio::null())
     }
 
-    /// What the sender's faults say of `path`.
+    /// What the sender's faults say of `path`. Its own user asks: SQLite makes files beside the database for who reads it, and one who starts meanwhile may not open
+    /// those of another.
     fn faults_of(&self, path: &Path) -> Vec<String> {
         let store = self.scene.path(&SENDER.to_string()).join("store");
         let mut arguments = words(&["status", "--format", "json", "-m"]);
         arguments.push(store.as_os_str());
-        let output = self.scene.run("status", &arguments).output;
+        let output = self.start(SENDER, None, "status", &arguments, Stdio::null()).finish().output;
         let Ok(status) = serde_json::from_slice::<serde_json::Value>(&output) else {
             return Vec::new();
         };
