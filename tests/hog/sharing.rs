@@ -87,7 +87,10 @@ impl Users {
         let store = self.scene.path(&SENDER.to_string()).join("store");
         let mut arguments = words(&["status", "--format", "json", "-m"]);
         arguments.push(store.as_os_str());
-        let output = self.start(SENDER, None, "status", &arguments, Stdio::null()).finish().output;
+        let output = self
+            .start(SENDER, None, "status", &arguments, Stdio::null())
+            .finish()
+            .output;
         let Ok(status) = serde_json::from_slice::<serde_json::Value>(&output) else {
             return Vec::new();
         };
