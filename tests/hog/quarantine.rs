@@ -56,6 +56,23 @@ impl Play {
         self.parts.concat()
     }
 
+    /// Has the receiver get all but the second part, whose frame is damaged in `segment`, which has these `bytes` and is set aside.
+    fn ship_all_but_the_second_part(&mut self, segment: &Path, bytes: &[u8]) {
+        self.receiver.start(&self.scene);
+        let sender = self.sender(&["--drain-and-exit"]).finish();
+        assert_eq!(sender.code, Some(5), "{}", sender.words);
+        assert!(
+            sender.words.contains("was set aside as *.quarantined"),
+            "{}",
+            sender.words
+        );
+        assert_eq!(fs::read(aside(segment)).unwrap(), bytes);
+        assert_eq!(self.faults(&self.scene.store()), (true, 1));
+        let (code, said) = self.verify(&self.receiver.archive);
+        assert_eq!(code, Some(5), "{said}");
+        self.assert_all_but_of(1);
+    }
+
     /// That all of it arrived in order, but for the last lines of one part.
     fn assert_all_but_of(&self, part: usize) {
         let (found, before) = (self.raw().1, self.parts[..part].concat());
@@ -133,19 +150,7 @@ fn a_spool_damaged_while_its_sender_is_down_ships_what_is_sound_and_says_what_is
     assert_eq!(code, Some(4), "{said}");
     assert!(said.contains("is damaged from byte"), "{said}");
 
-    play.receiver.start(&play.scene);
-    let sender = play.sender(&["--drain-and-exit"]).finish();
-    assert_eq!(sender.code, Some(5), "{}", sender.words);
-    assert!(
-        sender.words.contains("was set aside as *.quarantined"),
-        "{}",
-        sender.words
-    );
-    assert_eq!(fs::read(aside(&segment)).unwrap(), bytes);
-    assert_eq!(play.faults(&play.scene.store()), (true, 1));
-    let (code, said) = play.verify(&play.receiver.archive);
-    assert_eq!(code, Some(5), "{said}");
-    play.assert_all_but_of(1);
+    play.ship_all_but_the_second_part(&segment, &bytes);
     // A second start does nothing of that again.
     let sender = play.sender(&["--drain-and-exit"]).finish();
     assert_eq!(sender.code, Some(0), "{}", sender.words);
@@ -166,19 +171,7 @@ fn a_header_that_is_damaged_further_back_in_a_spool_is_met_by_the_shipper_who_ha
     sender.kill();
     let segment = play.scene.spooled().remove(0);
     let bytes = flip(&segment, data(&segment)[1] + 30); // nothing follows it in its stream that is shipped later
-    play.receiver.start(&play.scene);
-    let sender = play.sender(&["--drain-and-exit"]).finish();
-    assert_eq!(sender.code, Some(5), "{}", sender.words);
-    assert!(
-        sender.words.contains("was set aside as *.quarantined"),
-        "{}",
-        sender.words
-    );
-    assert_eq!(fs::read(aside(&segment)).unwrap(), bytes);
-    assert_eq!(play.faults(&play.scene.store()), (true, 1));
-    let (code, said) = play.verify(&play.receiver.archive);
-    assert_eq!(code, Some(5), "{said}");
-    play.assert_all_but_of(1);
+    play.ship_all_but_the_second_part(&segment, &bytes);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 pub mod connection;
 mod outlet;
+mod press;
 mod pressed;
 mod route;
 mod turns;
